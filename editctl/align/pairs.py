@@ -1,0 +1,90 @@
+"""Rows of dual chains, ours or anybody's: `right`/`wrong` or `chosen`/`rejected` as plain texts are `given` chains."""
+
+from typing import Any
+
+from editctl.answers import read_answer, same_answer
+from editctl.jsonl import FieldError, Row
+from editctl.questions import QuestionReader
+from editctl.records import Chain, DualChain, Question
+from editctl.rows import DUAL_KEYS, Fields, dual_from_row, refuse_other_stage, stage_of
+
+SIDES = (("right", "wrong"), ("chosen", "rejected"))
+
+
+class PairReader:
+    """Turns rows into dual chains."""
+
+    def __init__(self, mapping: tuple[str, ...] = ()) -> None:
+        self._questions = QuestionReader(mapping, need_answer=False)
+
+    def convert(self, row: Row) -> DualChain:
+        """Raises FieldError where the row is no pair, or its id was given before."""
+        dual = self._given(row) if self._is_foreign(row) else self._own(row)
+        self._questions.claim(dual.question.id)
+        return dual
+
+    @staticmethod
+    def _is_foreign(row: Row) -> bool:
+        texts = any(isinstance(row.get(name), str) for names in SIDES for name in names)
+        return texts or ("chosen" in row and "rejected" in row)
+
+    @staticmethod
+    def _own(row: Row) -> DualChain:
+        if (stage_of(row) or "").startswith("alignments"):
+            row = {key: value for key, value in row.items() if key != "edits"}  # aligned again, in other units
+        refuse_other_stage(row, "dual chains")
+        return dual_from_row(row)
+
+    def _given(self, row: Row) -> DualChain:
+        right_name, wrong_name = next(names for names in SIDES if names[0] in row or names[1] in row)
+        fields = Fields(row)
+        texts = [_text(fields, name) for name in (right_name, wrong_name)]
+        rest = {key: value for key, value in row.items() if key not in (right_name, wrong_name, *DUAL_KEYS)}
+        question = self._questions.convert(rest)
+        right, wrong = (_given_chain(text, question) for text in texts)
+        if question.answer is None and right is not None:
+            question = _with_answer(question, right.answer)
+        dual = DualChain(question=question, right=right, wrong=wrong, teacher=fields.optional_text("teacher"))
+        return _with_reason(dual)
+
+
+def _text(fields: Fields, name: str) -> str | None:
+    """A chain given as text, as a chain object, or as chat turns of which the last is meant."""
+    value: Any = fields.row.get(name)
+    if isinstance(value, list) and value and isinstance(value[-1], dict):
+        return Fields(value[-1], f"{name}[-1].").text("content")
+    if isinstance(value, dict):
+        return Fields(value, f"{name}.").text("text")
+    return fields.optional_text(name)
+
+
+def _given_chain(text: str | None, question: Question) -> Chain | None:
+    if text is None:
+        return None
+    if not text.strip():
+        raise FieldError(None, "holds a blank chain")
+    return Chain(text=text, answer=read_answer(text, question).answer, origin="given")
+
+
+def _with_answer(question: Question, answer: str | None) -> Question:
+    from dataclasses import replace
+
+    return replace(question, answer=answer)
+
+
+def _with_reason(dual: DualChain) -> DualChain:
+    from dataclasses import replace
+
+    return replace(dual, reason=pair_fault(dual))
+
+
+def pair_fault(dual: DualChain) -> str | None:
+    """Why a pair shows no difference: same-text or same-answer; None where it does, or where a side is missing."""
+    right, wrong = dual.right, dual.wrong
+    if right is None or wrong is None:
+        return dual.reason
+    if right.text == wrong.text:
+        return "same-text"
+    if right.answer is not None and wrong.answer is not None:
+        return "same-answer" if same_answer(right.answer, wrong.answer, dual.question) else None
+    return None

@@ -1,0 +1,77 @@
+"""Cuts a chain into the units that are compared: words, or a tokenizer's tokens. Pure but for the tokenizer given."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import regex
+
+from editctl.records import Span
+
+_WORD = regex.compile(
+    r"""
+    \p{N}+(?:[.,:/]\p{N}+)*                                          # 3.5, 1,234, 3/4: one number, one unit
+    | [\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]\p{M}*                # scripts without spaces: by character
+    | (?:(?![\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}])[\p{L}\p{N}_]\p{M}*)+(?:['’]\p{L}+)*
+    | \X                                                             # anything else: one visible character
+    """,
+    regex.VERBOSE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """The units of one text: comparable values, and the characters each covers, in order."""
+
+    values: tuple[object, ...]
+    spans: tuple[Span, ...]
+
+
+Cutter = Callable[[str], Units]
+
+
+def words(text: str) -> Units:
+    """Words, numbers and single punctuation marks; white space separates and is no unit."""
+    found = [match for match in _WORD.finditer(text) if not match.group().isspace()]
+    return Units(tuple(match.group() for match in found), tuple(match.span() for match in found))
+
+
+def token_cutter(tokenizer: Any) -> Cutter:
+    """Units of a fast Hugging Face tokenizer.
+
+    Tokens that share a character (the bytes of an emoji) are one unit, and a token that covers no character of its
+    own (a sentencepiece dummy) belongs to the next: so spans always lead back to the same tokens.
+    """
+
+    def cut(text: str) -> Units:
+        encoded = tokenizer(
+            text,
+            add_special_tokens=False,
+            return_offsets_mapping=True,
+            split_special_tokens=True,
+            verbose=False,
+        )
+        return group_tokens(encoded["input_ids"], encoded["offset_mapping"])
+
+    return cut
+
+
+def group_tokens(ids: Sequence[int], offsets: Sequence[Span]) -> Units:
+    """Tokens with overlapping or empty character ranges joined into units."""
+    values: list[tuple[int, ...]] = []
+    spans: list[Span] = []
+    pending: tuple[int, ...] = ()
+    for token, (start, end) in zip(ids, offsets, strict=True):
+        if start == end:
+            pending += (token,)
+        elif spans and start < spans[-1][1]:
+            values[-1] += (*pending, token)
+            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
+            pending = ()
+        else:
+            values.append((*pending, token))
+            spans.append((start, end))
+            pending = ()
+    if pending and values:
+        values[-1] += pending
+    return Units(tuple(values), tuple(spans))

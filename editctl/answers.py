@@ -1,0 +1,156 @@
+"""Read the answer a text gives and compare it with another, by answer kind. Pure: opens nothing.
+
+The answer is read from the text's first conclusion (see `conclusion.py`), never from a prompt. What can't be
+read is no answer: it is never right, and it is not counted as wrong either.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from string import ascii_uppercase
+
+from editctl.choices import exact_choice, options_of, read_choice
+from editctl.conclusion import CANONICAL, find_conclusion
+from editctl.errors import UsageError, near_misses
+from editctl.readers import (
+    comparable,
+    pair_of,
+    read_boolean,
+    read_brackets,
+    read_list,
+    read_number,
+    read_text,
+)
+from editctl.records import Question, VerdictName
+from editctl.surfaces import plain, settle
+
+KINDS = ("choice", "boolean", "number", "list", "brackets", "text")
+"""An option's label, one word of a closed pair, a number, words in order, brackets, free text."""
+
+_LABEL = re.compile(r"\(([A-Z]|[0-9]{1,2})\)|([A-Z])[.)]?")
+_GOLD_NUMBER = re.compile(
+    r"-?\s?[$€£]?-?[0-9][0-9,]*(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?(?:\s?/\s?[0-9]+)?\s?%?(?:\s?[A-Za-z/²³°]+){0,2}",
+    re.IGNORECASE,
+)
+_ASKS_FOR_LIST = re.compile(r"\b(?:sort|alphabetical|arrange|order|list)\w*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The answer of a text in its kind's canonical form, or why there is none."""
+
+    answer: str | None
+    reason: str | None = None
+    """`no-conclusion`, `empty` (it concludes, and says nothing) or `unread` (nothing of the kind)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a text's answer is worth."""
+
+    verdict: VerdictName
+    answer: str | None
+    reason: str | None = None
+    """Why the verdict is none: a reading's reason, or `no-gold` where there is nothing to compare with."""
+
+
+def kind_of(question: Question) -> str:
+    """The question's answer kind: its own, or the one its gold answer and options suggest.
+
+    Raises:
+        UsageError: the question names a kind that does not exist.
+    """
+    if question.kind is None:
+        return infer_kind(question.answer or "", question.choices, question.question)
+    if question.kind not in KINDS:
+        misses = near_misses(question.kind, KINDS)
+        raise UsageError(f"question {question.id}: unknown answer kind {question.kind!r}; {misses}")
+    return question.kind
+
+
+@lru_cache(maxsize=1024)
+def infer_kind(answer: str, choices: tuple[str, ...] | None, question_text: str) -> str:
+    """The answer kind that a gold answer suggests, with the options and the question it belongs to."""
+    gold = answer.strip()
+    options = options_of(choices, question_text)
+    if _is_label(gold, {label for label, _ in options}):
+        return "choice"
+    if pair_of(gold):
+        return "boolean"
+    if options and (not gold or exact_choice(gold, options)):
+        return "choice"
+    if gold and not set(gold) - set("[](){}<> ,"):
+        return "brackets"
+    if _GOLD_NUMBER.fullmatch(plain(gold).strip("$ ")):
+        return "number"
+    return "list" if _is_list(gold, question_text) else "text"
+
+
+def read_surface(surface: str, question: Question) -> Reading:
+    """Read an answer that stands alone, without a conclusion sentence around it."""
+    settled = settle(surface)
+    if not settled:
+        return Reading(None, "empty")
+    answer = _read(settled, kind_of(question), question)
+    return Reading(answer) if answer is not None else Reading(None, "unread")
+
+
+def read_answer(text: str, question: Question, opening: str = CANONICAL) -> Reading:
+    """The answer of the text's first conclusion, in canonical form.
+
+    `(D)` for choices, exact decimals for numbers, lower-case words for booleans, words or brackets joined by
+    one space for lists and bracket strings, the trimmed text for anything else.
+    """
+    conclusion = find_conclusion(text, opening)
+    return read_surface(conclusion.answer, question) if conclusion else Reading(None, "no-conclusion")
+
+
+def same_answer(one: str, other: str, question: Question) -> bool:
+    """Whether two answers, as written or in canonical form, mean the same; False where one can't be read."""
+    left, right = read_surface(one, question).answer, read_surface(other, question).answer
+    return left is not None and right is not None and _same(left, right)
+
+
+def judge(text: str, question: Question, opening: str = CANONICAL) -> Verdict:
+    """Compare the text's answer with the question's gold answer.
+
+    Raises:
+        UsageError: the question names a kind that does not exist.
+    """
+    reading = read_answer(text, question, opening)
+    if reading.answer is None:
+        return Verdict("none", None, reading.reason)
+    gold = read_surface(question.answer or "", question).answer
+    if gold is None:
+        return Verdict("none", reading.answer, "no-gold")
+    return Verdict("right" if _same(reading.answer, gold) else "wrong", reading.answer)
+
+
+def _read(surface: str, kind: str, question: Question) -> str | None:
+    if kind == "choice":
+        return read_choice(surface, options_of(question.choices, question.question))
+    if kind == "boolean":
+        return read_boolean(surface, _pair(question.answer or surface))
+    readers = {"number": read_number, "list": read_list, "brackets": read_brackets, "text": read_text}
+    return readers[kind](surface)
+
+
+def _pair(answer: str) -> tuple[str, str]:
+    word = plain(answer).casefold().strip(" .")
+    return pair_of(answer) or (word, f"not {word}")
+
+
+def _same(one: str, other: str) -> bool:
+    return one == other or comparable(one) == comparable(other)
+
+
+def _is_label(gold: str, labels: set[str]) -> bool:
+    found = _LABEL.fullmatch(gold)
+    return found is not None and (found[1] or found[2]) in (labels or set(ascii_uppercase))
+
+
+def _is_list(gold: str, question_text: str) -> bool:
+    words = gold.replace(",", " ").split()
+    if len(words) < 2 or not _ASKS_FOR_LIST.search(question_text):
+        return False
+    return set(words) <= set(question_text.replace(",", " ").split())

@@ -1,0 +1,213 @@
+"""Options of a multiple-choice question, and reading which one an answer means.
+
+Labels are single capital letters or numbers; the canonical answer is `(D)`.
+"""
+
+import re
+from functools import lru_cache
+
+from editctl.readers import comparable, corrected, read_number
+from editctl.surfaces import plain
+
+Options = tuple[tuple[str, str], ...]
+"""Label and text of each option, in order."""
+
+_HEADING = re.compile(r"(?:^|[\s.])(?:Answer )?(?:Options|Choices)[ \t]*:", re.IGNORECASE)
+_LABELLED = re.compile(r"\s*\(?([A-Z]|[0-9]{1,2})[).:]\s*(?=\S)(.*)")
+_BARE_LABEL = re.compile(r"\s*([A-Z])[?]?\s+(?=\S)(.*)")
+_INLINE = re.compile(r"(?:^|\s)\(([A-Z]|[0-9])\)\s*")
+_NUMBER_RUN = re.compile(r"[0-9][0-9.,]*")
+
+_PART_BEFORE = re.compile(r"(?:[\w/^-]|[0-9][.,])\Z")
+_PART_AFTER = re.compile(r"[\w/^]|[.,][0-9]")
+
+_LONGEST_LABEL = len("(12)")
+_NAME = r"(?:(?:option|choice|answer|letter|statement|sentence)\s+)?"
+_PARENTHESISED = re.compile(r"\(\s*([A-Za-z]|[0-9]{1,2})\s*\)")
+_NAMED = re.compile(r"\b(?:option|choice|letter)\s+([A-Z]|[0-9]{1,2})\b(?!\s*\))", re.IGNORECASE)
+_LEADING = re.compile(
+    rf"\W*(?:the\s+)?(?i:{_NAME})(?P<label>[A-Z]|[0-9]{{1,2}}|[a-z](?=\s*[).:]|\W*\Z))"
+    r"(?=\s*(?:\Z|[).:,;]|[/&]\s*\(?[A-Z]\b|\s-|\b(?:and|or|because|since|as|is|if|but)\b))"
+)
+_NEGATED = re.compile(
+    rf"(?i:\b(?:not|never|than|instead of|except|excluding|unlike|neither|nor)|n't)\s+(?i:{_NAME})"
+    r"(?:\(\s*(?:[A-Za-z]|[0-9]{1,2})\s*\)|[A-Z]\b)"
+)
+_LEADS_IN = re.compile(
+    r"\W*(?:(?:the|correct|right|option|choice|answer|letter|statement|sentence|is)\b\W*)*\Z", re.IGNORECASE
+)
+_REASON = re.compile(r"\b(?:because|since|as|which|where|while|whereas|but|so|due to|given)\b|[;:\n]")
+_CONNECTED = re.compile(rf"(?:\A|,|/|&|\+|\band|\bor)\s*(?:{_NAME})\Z", re.IGNORECASE)
+_NEXT_BARE = re.compile(
+    rf"\s*\)?\.?\s*(?:,|/|&|\b(?:and|or)\b)(?:\s*(?:and|or)\b)?\s*(?i:{_NAME})\(?([A-Z]|[0-9]{{1,2}})\)?(?!\w)"
+)
+
+
+@lru_cache(maxsize=1024)
+def options_of(choices: tuple[str, ...] | None, question_text: str) -> Options:
+    """The options given beside the question, or those listed in its text; empty where there are none."""
+    if choices:
+        return tuple((_label(index), _without_label(text, index)) for index, text in enumerate(choices))
+    headings = list(_HEADING.finditer(question_text))
+    if headings:
+        return _listed(question_text[headings[-1].end() :])
+    lines = [line for line in question_text.split("\n") if _INLINE.match(line)]
+    return _by_label(lines) if len(lines) > 1 else ()
+
+
+def read_choice(surface: str, options: Options) -> str | None:
+    """The option an answer means, as `(D)`; None where it means none or several.
+
+    An option's exact text decides; then a label, whatever text stands beside it; then the only option whose
+    text the answer contains. A label that is not on offer means nothing.
+    """
+    text = plain(surface)
+    if len(text) > _LONGEST_LABEL and (label := _by_text(text, options)):
+        return f"({label})"
+    text = corrected(text)
+    known = {label for label, _ in options} if len(options) > 1 else None
+    kept = _NEGATED.sub(" ", text)
+    named = _labels(kept, known)
+    # A bare number is an option's text before it is a label.
+    if len(named) > 1 or (named and not text[:1].isdigit()):
+        return f"({named[0]})" if len(named) == 1 else None
+    label = _by_text(text, options)
+    if label is None and kept == text:
+        label = named[0] if named else _contained(text, options)
+    return f"({label})" if label else None
+
+
+def exact_choice(surface: str, options: Options) -> str | None:
+    """The option whose label, text, or both the answer is, with nothing else in it."""
+    text = comparable(surface)
+    for label, option in options:
+        forms = (f"({label})", label, f"({label}) {option}", f"{label}) {option}", f"{label}. {option}")
+        if text in map(comparable, forms):
+            return f"({label})"
+    label_of = _by_text(surface, options)
+    return f"({label_of})" if label_of else None
+
+
+def _label(index: int) -> str:
+    return chr(ord("A") + index) if index < 26 else str(index + 1)
+
+
+def _without_label(text: str, index: int) -> str:
+    found = _LABELLED.match(text)
+    return found[2].strip() if found and found[1] in (_label(index), str(index + 1)) else text.strip()
+
+
+def _listed(block: str) -> Options:
+    """Options from the text after their heading, up to a blank line."""
+    lines = [line for line in block.strip().split("\n\n")[0].split("\n") if line.strip()]
+    if len(lines) == 1:
+        parts = _INLINE.split(lines[0])
+        return tuple((parts[at], parts[at + 1].strip()) for at in range(1, len(parts) - 1, 2))
+    labels = [(at, found[1]) for at, line in enumerate(lines) if (found := _LABELLED.match(line))]
+    bare = [(at, found[1]) for at, line in enumerate(lines) if (found := _BARE_LABEL.match(line))]
+    regular = all(label == _label(at) for at, label in labels)
+    # Some sources lost the mark after a label, or the label itself: there the line's place gives it.
+    if regular and (labels or [label for _, label in bare] == [_label(at) for at in range(len(lines))]):
+        return tuple((_label(at), _bare_text(line, _label(at))) for at, line in enumerate(lines))
+    return _by_label(lines)
+
+
+def _bare_text(line: str, label: str) -> str:
+    for pattern in (_LABELLED, _BARE_LABEL):
+        found = pattern.match(line)
+        if found and found[1] == label:
+            return found[2].strip()
+    return line.strip()
+
+
+def _by_label(lines: list[str]) -> Options:
+    options: list[tuple[str, str]] = []
+    for line in lines:
+        found = _LABELLED.match(line)
+        if found:
+            options.append((found[1], found[2].strip()))
+        elif options:
+            options[-1] = (options[-1][0], f"{options[-1][1]} {line.strip()}")
+    return tuple(options)
+
+
+def _labels(text: str, known: set[str] | None) -> tuple[str, ...]:
+    """The labels the answer names: none, the one it means, or the first two of several."""
+    mentions = [*_PARENTHESISED.finditer(text), *_NAMED.finditer(text)]
+    mentions = sorted((match for match in mentions if _offered(match[1], known)), key=re.Match.start)
+    leading = _LEADING.match(text)
+    if not leading or not _offered(leading["label"], known):
+        return _meant(text, mentions)
+    if mentions and mentions[0].start() <= leading.start("label"):
+        return _meant(text, mentions)
+    following = _NEXT_BARE.match(text, leading.end("label"))
+    other = following[1] if following and _offered(following[1], known) else leading["label"]
+    return tuple(dict.fromkeys((leading["label"].upper(), other.upper())))
+
+
+def _offered(label: str, known: set[str] | None) -> bool:
+    return known is None or label.upper() in known
+
+
+def _meant(text: str, mentions: list[re.Match[str]]) -> tuple[str, ...]:
+    """A first label stands against later ones that are not joined to it or come with the reasons."""
+    if not mentions:
+        return ()
+    first, label = mentions[0], mentions[0][1].upper()
+    leads = _LEADS_IN.match(text[: first.start()])
+    for other in mentions[1:]:
+        between = text[first.end() : other.start()]
+        if other[1].upper() == label or _REASON.search(between):
+            continue
+        if not leads or _CONNECTED.search(between):
+            return label, other[1].upper()
+    return (label,)
+
+
+def _by_text(text: str, options: Options) -> str | None:
+    """The only option with this text, the text's first sentence, or this number."""
+    wanted = comparable(text)
+    if not wanted:
+        return None
+    texts = [(label, comparable(option)) for label, option in options]
+    same = [label for label, option in options if option == text]
+    same = same or [label for label, option in texts if option == wanted]
+    if not same and len(wanted) >= 10:
+        same = [label for label, option in texts if option.startswith(wanted)]
+    if not same and len(_NUMBER_RUN.findall(wanted)) == 1:
+        same = _by_number(text, options)
+    return same[0] if len(same) == 1 else None
+
+
+def _by_number(text: str, options: Options) -> list[str]:
+    if not all(len(_NUMBER_RUN.findall(option)) == 1 for _, option in options):
+        return []
+    number = read_number(text)
+    return [label for label, option in options if number is not None and read_number(option) == number]
+
+
+def _contained(text: str, options: Options) -> str | None:
+    """The only option whose text stands in the answer's first clause, unnegated."""
+    clause = comparable(_REASON.split(text, maxsplit=1)[0])
+    spans = []
+    for label, option in options:
+        wanted = comparable(option)
+        at = clause.find(wanted) if wanted else -1
+        if at >= 0 and _stands_alone(clause, at, at + len(wanted)):
+            spans.append((at, at + len(wanted), label))
+    longest = [span for span in spans if not any(_within(span, other) for other in spans)]
+    labels = {label for _, _, label in longest}
+    if len(labels) != 1 or re.search(r"(?:\bnot|n't|neither|never)\b[^,]*\Z", clause[: longest[0][0]]):
+        return None
+    return labels.pop()
+
+
+def _within(inner: tuple[int, int, str], outer: tuple[int, int, str]) -> bool:
+    return outer[0] <= inner[0] and inner[1] <= outer[1] and outer[:2] != inner[:2]
+
+
+def _stands_alone(clause: str, start: int, end: int) -> bool:
+    """Whole words; a short word only at an end of the clause, where it is not in passing."""
+    if _PART_BEFORE.search(clause, max(0, start - 2), start) or _PART_AFTER.match(clause, end):
+        return False
+    return end - start >= 5 or start == 0 or end == len(clause)

@@ -1,0 +1,151 @@
+"""One run of a command: its inputs, outputs and manifest, whole or not at all."""
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from editctl.errors import EditctlError, InputError, UsageError
+from editctl.files import STDIO, InputFile, OutputFile, stdin_is_piped
+from editctl.manifest import Lineage, PipeMark, beside, save
+from editctl.progress import Talk
+
+_STARTED = time.time()
+
+
+class PartialInputError(InputError):
+    """The input is known to be unfinished."""
+
+
+class Session:
+    """Opens what a command reads and writes; on leaving, moves outputs into place and writes the manifest.
+
+    A failing command leaves former outputs untouched; an interrupted one keeps its rows as NAME.partial.
+    """
+
+    def __init__(self, command: str, options: Mapping[str, Any], talk: Talk, *, allow_partial: bool = False) -> None:
+        self.lineage = Lineage(command, {key: value for key, value in options.items() if value is not None})
+        self.talk = talk
+        self.allow_partial = allow_partial
+        self.partial: str | None = None
+        """Set by a command that finished early: why the output is partial."""
+        self._inputs: list[InputFile] = []
+        self._noted = 0
+        self._outputs: list[OutputFile] = []
+        self._mark: PipeMark | None = None
+
+    def note(self, **facts: Any) -> None:
+        """Put what the stage has to say into the manifest."""
+        self.lineage.facts.update(facts)
+
+    def open_input(self, path: str | None) -> InputFile:
+        """A file, or stdin for `-` and for None where something is piped in.
+
+        Raises:
+            UsageError: nothing is named and nothing is piped.
+        """
+        if path is None and not stdin_is_piped():
+            raise UsageError(f"{self.lineage.command}: name an input file, or pipe rows in")
+        source = InputFile(path or STDIO)
+        self._inputs.append(source)
+        return source
+
+    def open_output(self, path: str | None) -> OutputFile:
+        """A file, or stdout for None and `-`."""
+        target = OutputFile(path or STDIO)
+        if target.path == STDIO:
+            self._mark = PipeMark(target.file_number())
+            self._mark.leave()
+        self._outputs.append(target)
+        return target
+
+    def finish_inputs(self) -> None:
+        """Note the hashes of what was read.
+
+        Raises:
+            PartialInputError: an input is known to be partial, unless that is allowed.
+        """
+        for source in self._inputs[self._noted :]:
+            self._noted += 1
+            made_by = self.lineage.add_input(source.name, source.sha256())
+            unfinished = made_by is not None and made_by.get("status") != "complete"
+            if source.path == STDIO:
+                mark = PipeMark(sys.stdin.fileno())
+                unfinished = unfinished or mark.writer_died(_STARTED)
+            if unfinished and not self.allow_partial:
+                raise PartialInputError(
+                    "is partial: the command that made it did not finish; finish it, or use --allow-partial",
+                    file=source.name,
+                )
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if error is None:
+            self._succeed()
+            return False
+        self._fail(error)
+        return isinstance(error, BrokenPipeError) and self._hush()
+
+    def _succeed(self) -> None:
+        try:
+            self.finish_inputs()
+            for target in self._outputs:
+                target.commit()
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._save("partial" if self.partial else "complete")
+
+    def _fail(self, error: BaseException) -> None:
+        interrupted = not isinstance(error, EditctlError)
+        for target in self._outputs:
+            kept = target.set_aside() if interrupted else None
+            target.abandon()
+            if kept is not None:
+                self.talk.warn(f"{target.rows} finished rows are kept in {kept}")
+        self.lineage.facts.setdefault("error", " ".join(str(error).split())[:500] or type(error).__name__)
+        self._save("partial", only_stdout=True)
+
+    def _save(self, status: str, *, only_stdout: bool = False) -> None:
+        outputs = [{"name": out.path, "sha256": out.sha256(), "rows": out.rows} for out in self._outputs]
+        manifest = self.lineage.render(status, outputs)
+        try:
+            for number, target in enumerate(self._outputs):
+                if target.path == STDIO or not only_stdout:
+                    place = beside(Path(target.path)) if number == 0 and target.path != STDIO else None
+                    save(manifest, target.sha256(), place)
+            if self._mark is not None and status == "complete":
+                self._mark.take_away()
+        except OSError as problem:
+            self.talk.warn(f"the manifest can't be written ({problem}); set EDITCTL_STATE to a folder that can")
+
+    def _hush(self) -> bool:
+        """The reader of our stdout went away (`| head`): end quietly."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+
+
+def talk_of(quiet: bool, verbose: bool, no_color: bool) -> Talk:
+    """The voice for a command's flags."""
+    return Talk(quiet=quiet, verbose=verbose, color=not no_color)
+
+
+def names_or_stdin(names: list[str] | None) -> list[str]:
+    """The sources named, or stdin. Raises UsageError where nothing is named and nothing is piped."""
+    if not names and not stdin_is_piped():
+        raise UsageError("name question files or toy:NAME, or pipe questions in")
+    return names or [STDIO]
+
+
+def load_task(name: str) -> Any:
+    """A toy task by name."""
+    from editctl import registry
+
+    return registry.load("tasks", name)()

@@ -1,0 +1,1 @@
+"""Stage 1, Question -> DualChain: ask a teacher, check what it says, keep or reject."""

@@ -1,0 +1,196 @@
+"""Makes one question's dual chain: explain, then corrupt what was right or rectify what was wrong.
+
+EDIT (arXiv 2405.19737) calls the three prompts CEP, CCP and AHP. Asks the teacher; opens and prints nothing.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from editctl.generate.clean import Checked, check, speaks_of_hint
+from editctl.generate.settings import FIRST_TEMPERATURE, LAST_TEMPERATURE, TEMPERATURE_STEP, Settings
+from editctl.generate.shots import Shots
+from editctl.interfaces import CallFailed, Completion, Message, Request, Teacher
+from editctl.prompts import MISTAKES, Templates
+from editctl.records import Chain, DualChain, Question, Reject, Step
+
+NOT_RECORDED = "not-recorded"
+FINAL = ("truncated",)
+"""Reasons that another try at the same limits would only pay for again."""
+
+Accept = Callable[[Checked], str | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """How a step ended, after all its attempts."""
+
+    checked: Checked | None
+    completion: Completion | None
+    reason: str | None
+    attempts: int
+
+
+@dataclass(slots=True)
+class Maker:
+    """Turns questions into dual chains or rejects."""
+
+    teacher: Teacher
+    templates: Templates
+    settings: Settings
+    shots: Shots = field(default_factory=Shots)
+    failed_calls: int = 0
+    """Calls that the provider could not answer."""
+    _slots: asyncio.Semaphore | None = None
+
+    async def make(self, number: int, question: Question) -> DualChain | Reject:
+        """The outcome of the `number`-th question (from 0)."""
+        explained = await self._try("explain", question, _accept_any)
+        if explained.checked is None or explained.reason:
+            return _reject(question, "explain", explained)
+        if explained.checked.verdict.verdict == "right":
+            return await self._corrupt(number, question, explained.checked)
+        return await self._rectify(question, explained.checked)
+
+    async def _corrupt(self, number: int, question: Question, right: Checked) -> DualChain:
+        mistake = self.settings.mistakes[number % len(self.settings.mistakes)]
+
+        def accept(checked: Checked) -> str | None:
+            if checked.text == right.text:
+                return "same-text"
+            return "same-answer" if checked.verdict.verdict == "right" else None
+
+        tried = await self._try("corrupt", question, accept, mistake=mistake, chain=right.text)
+        wrong = None
+        if tried.checked is not None and tried.reason is None:
+            wrong = self._chain(tried.checked, "corrupted", mistake)
+        return self._dual(question, self._chain(right, "sampled"), wrong, tried.reason)
+
+    async def _rectify(self, question: Question, wrong: Checked) -> DualChain | Reject:
+        def accept(checked: Checked) -> str | None:
+            if checked.verdict.verdict != "right":
+                return "other-answer"
+            return "hint-leak" if speaks_of_hint(checked.text, question) else None
+
+        tried = await self._try("rectify", question, accept)
+        if tried.checked is None or tried.reason:
+            return _reject(question, "rectify", tried)
+        return self._dual(question, self._chain(tried.checked, "rectified"), self._chain(wrong, "sampled"), None)
+
+    def _dual(self, question: Question, right: Chain, wrong: Chain | None, reason: str | None) -> DualChain:
+        return DualChain(
+            question=question,
+            right=right,
+            wrong=wrong,
+            teacher=self.teacher.name,
+            reason=None if wrong else reason,
+        )
+
+    async def _try(
+        self,
+        step: Step,
+        question: Question,
+        accept: Accept,
+        mistake: str | None = None,
+        chain: str | None = None,
+    ) -> Tried:
+        """Ask until the answer is accepted, at most `attempts` times."""
+        last = Tried(checked=None, completion=None, reason=None, attempts=0)
+        messages = self.messages(step, question, mistake, chain)
+        for attempt in range(1, self.settings.attempts + 1):
+            request = self._request(step, question, messages, mistake, chain, attempt)
+            try:
+                completion = await self._ask(request)
+            except CallFailed as failure:
+                return self._failed(failure, last, attempt)
+            checked = check(completion, question, self.settings)
+            reason = checked.reason or accept(checked)
+            last = Tried(checked=checked, completion=completion, reason=reason, attempts=attempt)
+            if reason is None or reason in FINAL:
+                break
+        return last
+
+    def _failed(self, failure: CallFailed, last: Tried, attempt: int) -> Tried:
+        """A recording that ran out ends the attempts with the reason of the last one that was there."""
+        if failure.reason == NOT_RECORDED and last.reason:
+            return last
+        self.failed_calls += failure.reason != NOT_RECORDED
+        return Tried(checked=None, completion=last.completion, reason=failure.reason, attempts=attempt)
+
+    async def _ask(self, request: Request) -> Completion:
+        if self._slots is None:
+            self._slots = asyncio.Semaphore(self.settings.concurrency)
+        async with self._slots:
+            return await self.teacher.complete(request)
+
+    def messages(
+        self, step: Step, question: Question, mistake: str | None = None, chain: str | None = None
+    ) -> tuple[Message, ...]:
+        """The rendered prompt of a step."""
+        values = {
+            "question": question.question,
+            "description": question.description,
+            "choices": list(question.choices or ()),
+            "task": question.task,
+            "answer": question.answer,
+            "conclusion": self.settings.conclusion,
+            "mistake": mistake,
+            "chain": chain,
+            "shots": self.shots.choose(question, with_wrong=step == "corrupt"),
+        }
+        turns = self.templates.render(_template(step, mistake), values)
+        if self.settings.system is None:
+            return turns
+        own = Message(role="system", content=self.settings.system)
+        return (own, *(turn for turn in turns if turn["role"] != "system"))
+
+    def _request(
+        self,
+        step: Step,
+        question: Question,
+        messages: tuple[Message, ...],
+        mistake: str | None,
+        chain: str | None,
+        attempt: int,
+    ) -> Request:
+        return Request(
+            question=question,
+            step=step,
+            messages=messages,
+            template=_template(step, mistake),
+            mistake=mistake,
+            chain=chain,
+            attempt=attempt,
+            temperature=round(min(FIRST_TEMPERATURE + TEMPERATURE_STEP * (attempt - 1), LAST_TEMPERATURE), 2),
+            max_tokens=self.settings.max_tokens,
+            seed=self.settings.seed,
+        )
+
+    def _chain(self, checked: Checked, origin: str, mistake: str | None = None) -> Chain:
+        step: Step = {"sampled": "explain", "corrupted": "corrupt", "rectified": "rectify"}[origin]  # type: ignore[assignment]
+        return Chain(
+            text=checked.text,
+            answer=checked.verdict.answer,
+            origin=origin,  # type: ignore[arg-type]
+            mistake=mistake,
+            template=_template(step, mistake),
+            reasoning=checked.reasoning,
+        )
+
+
+def _accept_any(_: Checked) -> None:
+    return None
+
+
+def _template(step: Step, mistake: str | None) -> str:
+    return f"{MISTAKES}/{mistake}" if step == "corrupt" else step
+
+
+def _reject(question: Question, step: Step, tried: Tried) -> Reject:
+    return Reject(
+        question=question,
+        step=step,
+        reason=tried.reason or "unread",
+        attempts=tried.attempts,
+        completion=tried.completion and tried.completion.text,
+    )

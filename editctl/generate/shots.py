@@ -1,0 +1,63 @@
+"""Few-shot examples for the teacher's prompts, by task."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from editctl.jsonl import FieldError, Row
+from editctl.records import Question
+from editctl.rows import Fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shot:
+    """One worked example."""
+
+    question: str
+    answer: str
+    right: str
+    wrong: str | None
+    """A wrong chain of the same question; without one the shot can't show how to corrupt."""
+    task: str | None
+
+
+class Shots:
+    """The examples of a run; those of a question's own task come first, others only where it has none."""
+
+    def __init__(self, shots: Iterable[Shot] = (), most: int = 3) -> None:
+        self.most = most
+        self._by_task: dict[str | None, list[Shot]] = defaultdict(list)
+        for shot in shots:
+            self._by_task[shot.task].append(shot)
+
+    def choose(self, question: Question, *, with_wrong: bool = False) -> list[Shot]:
+        """At most `most` examples, never the question itself."""
+        pool = self._by_task.get(question.task) or self._by_task.get(None, [])
+        fit = (shot for shot in pool if shot.question != question.question and (shot.wrong or not with_wrong))
+        return [shot for shot, _ in zip(fit, range(self.most), strict=False)]
+
+
+def shot_from(row: Row) -> Shot:
+    """An example from a row of `question, answer, right` and perhaps `wrong, task`.
+
+    `right` and `wrong` are texts or chains, so that a file of dual chains will do. Raises FieldError.
+    """
+    fields = Fields(row)
+    right = _chain_text(fields, "right")
+    if right is None:
+        raise FieldError("right", "is missing: an example needs a right chain")
+    return Shot(
+        question=fields.text("question"),
+        answer=fields.optional_text("answer") or "",
+        right=right,
+        wrong=_chain_text(fields, "wrong"),
+        task=fields.optional_text("task"),
+    )
+
+
+def _chain_text(fields: Fields, key: str) -> str | None:
+    value: Any = fields.row.get(key)
+    if isinstance(value, dict):
+        return Fields(value, f"{key}.").text("text")
+    return fields.optional_text(key)

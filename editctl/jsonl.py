@@ -1,0 +1,118 @@
+"""Rows as JSON lines. A bad line is reported with file, line and field; NaN is no JSON here."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import jsonlines
+
+from editctl.errors import InputError
+from editctl.files import InputFile, OutputFile
+
+T = TypeVar("T")
+Row = dict[str, Any]
+
+
+class FieldError(ValueError):
+    """A row's field is missing or wrong; the reader adds file and line."""
+
+    def __init__(self, field: str | None, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.message = message
+
+
+def read_rows(source: InputFile) -> Iterator[tuple[int, Row]]:
+    """Line number and object of each non-blank line.
+
+    Raises:
+        InputError: broken JSON, a line that is no object, or no row at all.
+    """
+    number, seen = 0, False
+    for number, line in source.lines():
+        if not line.strip():
+            continue
+        seen = True
+        yield number, parse_row(line, source.name, number)
+    if not seen:
+        raise InputError("is empty: no rows to work on", file=source.name)
+
+
+def parse_row(line: str, file: str, number: int) -> Row:
+    """One JSON object.
+
+    Raises:
+        InputError: with file and line.
+    """
+    reader = jsonlines.Reader([line], loads=_loads)
+    try:
+        row = reader.read(type=dict)
+    except (jsonlines.InvalidLineError, ValueError, RecursionError) as error:
+        cause = getattr(error, "__cause__", None) or error
+        raise InputError(f"is no JSON object: {_first_line(cause)}", file=file, line=number) from error
+    return dict(row)
+
+
+def read_records(source: InputFile, convert: Callable[[Row], T]) -> Iterator[T]:
+    """Each row turned into a record; `convert` raises FieldError for what it can't take."""
+    for number, row in read_rows(source):
+        with locate(source.name, number):
+            record = convert(row)
+        yield record
+
+
+class locate:
+    """Give a FieldError raised inside the file and line it belongs to."""
+
+    def __init__(self, file: str, line: int | None) -> None:
+        self.file = file
+        self.line = line
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, FieldError):
+            raise InputError(error.message, file=self.file, line=self.line, field=error.field) from error
+
+
+class UniqueIds:
+    """Refuses an id that was seen before."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+
+    def add(self, identifier: str) -> None:
+        """Raises FieldError when the id was added before."""
+        key = hash(identifier)
+        if key in self._seen:
+            raise FieldError("id", f"{identifier!r} stands twice; ids must be unique")
+        self._seen.add(key)
+
+
+def dumps(row: Mapping[str, Any]) -> str:
+    """One line of JSON: UTF-8, no NaN, keys as they come."""
+    text = json.dumps(row, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        # Half of a surrogate pair, which JSON can spell but UTF-8 can't hold.
+        return json.dumps(row, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text
+
+
+def write_row(target: OutputFile, row: Mapping[str, Any]) -> None:
+    """Append one row."""
+    target.write(dumps(row))
+
+
+def _loads(text: str) -> Any:
+    return json.loads(text, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,230 @@
+"""Students: found, built, loaded, asked. Shared by training, evaluation and local teachers.
+
+Everything heavy is imported inside the functions: the file itself costs nothing to import.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from editctl.errors import InputError, UsageError, near_misses
+
+TINY = "tiny"
+RUN_FILE = "editctl.json"
+ADAPTER_FILE = "adapter_config.json"
+Origin = Literal["scratch", "pretrained"]
+RATE_FACTORS = {"lora": 1.0, "full": 0.1, "scratch": 10.0}
+"""What a recipe's learning rate, given for LoRA, is multiplied by: all weights of a trained model want smaller steps,
+those of a new model larger ones."""
+
+
+@dataclass(slots=True)
+class Student:
+    """A model with its tokenizer."""
+
+    name: str
+    model: Any
+    tokenizer: Any
+    origin: Origin
+    adapters: tuple[str, ...] = ()
+    """Names of the LoRA adapters the model already carries."""
+
+
+def run_facts(folder: str) -> dict[str, Any] | None:
+    """What `train` wrote about a run folder; None where the folder is no run.
+
+    Raises:
+        InputError: a run file that can't be read.
+    """
+    place = Path(folder) / RUN_FILE
+    if not place.is_file():
+        return None
+    try:
+        facts = json.loads(place.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"is no JSON: {error}", file=str(place)) from error
+    if not isinstance(facts, dict) or "recipe" not in facts:
+        raise InputError("is no run file of editctl", file=str(place))
+    return facts
+
+
+def check_name(spec: str) -> None:
+    """Raises UsageError where a student can't be what its name says, before anything heavy is loaded."""
+    path = Path(spec)
+    if spec == TINY:
+        return
+    if path.exists():
+        if not path.is_dir():
+            raise UsageError(f"student {spec}: is a file; name a model folder, a hub id or {TINY}")
+        if not any((path / name).is_file() for name in ("config.json", ADAPTER_FILE)):
+            raise UsageError(f"student {spec}: the folder holds no model (no config.json, no {ADAPTER_FILE})")
+        return
+    if spec.startswith((".", "/", "~")) or spec.count("/") > 1:
+        raise UsageError(f"student {spec}: no such folder")
+    if near_misses(spec, [TINY]).startswith("did you mean"):
+        raise UsageError(f"unknown student {spec!r}; {near_misses(spec, [TINY])}")
+
+
+def build_tiny(texts: Iterable[str], seed: int, vocabulary: int = 2048) -> Student:
+    """A small Llama from scratch (3 layers, 128 wide) with a tokenizer trained on `texts`: for tests and demos.
+
+    The tokenizer is byte-level BPE with single digits: it can write any text, and frequent words are one token each.
+    """
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = train_tokenizer(texts, vocabulary)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=384,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=4096,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    torch.manual_seed(seed)
+    return Student(TINY, LlamaForCausalLM(config), tokenizer, "scratch")
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
+    """A byte-level BPE tokenizer; the same texts give the same tokenizer."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    core.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=["<|pad|>", "<|end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    core.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=core, pad_token="<|pad|>", eos_token="<|end|>")
+
+
+def load(spec: str, *, device: str, dtype: str, trust_remote_code: bool = False) -> Student:
+    """A model folder, a hub id, or a run folder with its adapter on the base it was trained on.
+
+    Raises:
+        UsageError: a student that can't be found or read.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    check_name(spec)
+    adapter = Path(spec) / ADAPTER_FILE
+    base = json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"] if adapter.is_file() else spec
+    quietly()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(spec, trust_remote_code=trust_remote_code)
+        model = AutoModelForCausalLM.from_pretrained(
+            base, dtype=_dtype(dtype, device), trust_remote_code=trust_remote_code
+        )
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        raise UsageError(f"student {spec}: can't be loaded: {' '.join(str(error).split())[:300]}") from error
+    adapters: tuple[str, ...] = ()
+    if adapter.is_file():
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, spec, adapter_name="start")
+        adapters = ("start",)
+    return Student(spec, model.to(device), tokenizer, "pretrained", adapters)
+
+
+def load_tokenizer(spec: str) -> Any:
+    """A student's tokenizer alone. Raises UsageError where there is none."""
+    from transformers import AutoTokenizer
+
+    if spec == TINY:
+        raise UsageError("tiny has no tokenizer before it is trained; name a model or a run folder, or use words")
+    quietly()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(spec)
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        raise UsageError(f"tokenizer {spec}: can't be loaded: {' '.join(str(error).split())[:300]}") from error
+    if not tokenizer.is_fast:
+        raise UsageError(f"tokenizer {spec}: is a slow one; editctl needs offset mappings (a tokenizer.json)")
+    return tokenizer
+
+
+def pick_device(wanted: str) -> str:
+    """`auto` is the first GPU where there is one. Raises UsageError for a device that isn't there."""
+    import torch
+
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    kind = wanted.partition(":")[0]
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(kind, False):
+        raise UsageError(
+            f"--device {wanted}: not on this machine; there is {', '.join(k for k, v in there.items() if v)}"
+        )
+    return wanted
+
+
+def _dtype(wanted: str, device: str) -> Any:
+    import torch
+
+    if wanted == "auto":
+        return torch.bfloat16 if device.startswith("cuda") else torch.float32
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[wanted]
+
+
+def quietly() -> None:
+    """Keep the libraries' bars and chatter off the screen; warnings stay."""
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+
+
+def generate(
+    student: Student, prompts: Sequence[Sequence[int]], *, end: int, max_new_tokens: int, batch_tokens: int
+) -> Iterator[tuple[int, list[int]]]:
+    """Greedy continuations, batched by length: number of the prompt and the new ids (without the end token).
+
+    Batches come out longest first; `batch_tokens` bounds prompts x (longest prompt + max_new_tokens).
+    """
+    order = sorted(range(len(prompts)), key=lambda number: (-len(prompts[number]), number))
+    while order:
+        size = max(1, batch_tokens // (len(prompts[order[0]]) + max_new_tokens))
+        batch, order = order[:size], order[size:]
+        texts = _continue(student, [prompts[number] for number in batch], end, max_new_tokens)
+        yield from zip(batch, texts, strict=True)
+
+
+def _continue(student: Student, prompts: list[Sequence[int]], end: int, max_new_tokens: int) -> list[list[int]]:
+    import torch
+    from transformers import GenerationConfig
+
+    width = max(len(prompt) for prompt in prompts)
+    pad = student.tokenizer.pad_token_id if student.tokenizer.pad_token_id is not None else end
+    ids = torch.full((len(prompts), width), pad, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for number, prompt in enumerate(prompts):  # padded on the left: all continue at the same place
+        ids[number, width - len(prompt) :] = torch.tensor(prompt)
+        mask[number, width - len(prompt) :] = 1
+    # The whole configuration is said here: what a model folder brings along (sampling, another end token, a length)
+    # would change the scores without a word.
+    config = GenerationConfig(do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=end, pad_token_id=pad)
+    student.model.generation_config = config
+    student.model.eval()
+    device = next(student.model.parameters()).device
+    with torch.inference_mode():
+        out = student.model.generate(input_ids=ids.to(device), attention_mask=mask.to(device), generation_config=config)
+    return [_until(row, end, pad) for row in out[:, width:].tolist()]
+
+
+def _until(ids: list[int], end: int, pad: int) -> list[int]:
+    cut = ids.index(end) if end in ids else len(ids)
+    return ids[:cut]

@@ -1,0 +1,148 @@
+"""What a person sees while a stage works: rich on a terminal, a plain line now and then elsewhere. Knows no stage.
+
+Everything goes to stderr; stdout is for data.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+PLAIN_SECONDS = 10.0
+"""Seconds between two plain lines."""
+
+
+def clean(text: object) -> str:
+    """Text from models and files made harmless for a terminal: control characters become their escapes."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in str(text))
+
+
+class Talk:
+    """The voice on stderr of one command."""
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False, color: bool = True) -> None:
+        self.quiet = quiet
+        self.verbose = verbose
+        self.color = color and not os.environ.get("NO_COLOR")
+        self.live = not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._console: Any = None
+
+    @property
+    def console(self) -> Any:
+        """A rich console on stderr, made on first use: rich costs start-up time."""
+        if self._console is None:
+            from rich.console import Console
+
+            self._console = Console(file=sys.stderr, no_color=not self.color, highlight=False, soft_wrap=True)
+        return self._console
+
+    def say(self, text: str) -> None:
+        """One line, unless --quiet."""
+        if not self.quiet:
+            self.console.print(clean(text), markup=False)
+
+    def detail(self, text: str) -> None:
+        """One line for --verbose."""
+        if self.verbose:
+            self.say(text)
+
+    def warn(self, text: str) -> None:
+        """One line, also with --quiet."""
+        self.console.print(f"warning: {clean(text)}", markup=False, style="yellow")
+
+    def table(self, title: str, columns: list[str], rows: list[list[object]]) -> None:
+        """A small table, unless --quiet."""
+        if not self.quiet:
+            print_table(self.console, title, columns, rows)
+
+    def track(self, items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+        """Yield the items and show how many went by."""
+        with Bar(self, what, total) as bar:
+            for item in items:
+                yield item
+                bar.advance()
+
+
+def print_table(console: Any, title: str, columns: list[str], rows: list[list[object]]) -> None:
+    """A table whose first column is text and whose others are figures."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(clean(cell)) for cell in row))
+    console.print(table, soft_wrap=False)
+
+
+class Bar:
+    """Progress of one piece of work: a rich bar, or plain lines every PLAIN_SECONDS."""
+
+    def __init__(self, talk: Talk, what: str, total: int | None = None) -> None:
+        self.talk = talk
+        self.what = what
+        self.total = total
+        self.done = 0
+        self.fields = ""
+        self._rich: Any = None
+        self._task: Any = None
+        self._said = self._started = time.monotonic()
+
+    def __enter__(self) -> "Bar":
+        if self.talk.live:
+            self._rich = _rich_progress(self.talk.console)
+            self._task = self._rich.add_task(self.what, total=self.total, fields="")
+            self._rich.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._rich is not None:
+            self._rich.stop()
+
+    def advance(self, count: int = 1, fields: str | None = None) -> None:
+        """Count `count` items done; `fields` is what stands behind the bar."""
+        self.done += count
+        self.fields = self.fields if fields is None else fields
+        if self._rich is not None:
+            self._rich.update(self._task, completed=self.done, fields=self.fields)
+        elif not self.talk.quiet and time.monotonic() - self._said >= PLAIN_SECONDS:
+            self._said = time.monotonic()
+            self.talk.say(self._line())
+
+    def _line(self) -> str:
+        spent = time.monotonic() - self._started
+        line = f"{self.what}: {self.done}"
+        if self.total:
+            left = spent / max(self.done, 1) * (self.total - self.done)
+            line += f"/{self.total}, {_clock(left)} left"
+        return f"{line}, {self.done / max(spent, 1e-9):.3g}/s  {self.fields}".rstrip()
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _rich_progress(console: Any) -> Any:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[fields]}", markup=False),
+    )
+    return Progress(*columns, console=console, transient=False)

@@ -1,0 +1,183 @@
+"""Read one answer's surface text by kind: numbers, yes-like words, word lists, brackets, free text.
+
+Every reader takes the answer alone (no sentence around it) and gives its canonical form, or None where the
+text does not say one thing of that kind. Choices are read in `choices.py`.
+"""
+
+import re
+from fractions import Fraction
+
+from editctl.surfaces import plain
+
+PAIRS = (
+    ("yes", "no"), ("true", "false"), ("valid", "invalid"), ("plausible", "implausible"),
+    ("correct", "incorrect"), ("possible", "impossible"), ("likely", "unlikely"),
+    ("consistent", "inconsistent"), ("right", "wrong"), ("acceptable", "unacceptable"),
+    ("sarcastic", "not sarcastic"),
+)  # fmt: skip
+"""Closed pairs of opposite answers; a gold answer that is one of the two makes the question a boolean one."""
+
+_MOST_READ = 400
+_MOST_DIGITS = 80
+
+_UNSIGNED = r"(?:[0-9]{1,3}(?:,[0-9]{3})++(?![0-9])|[0-9]++)(?:\.[0-9]++)?|\.[0-9]++"
+_NUMBER = re.compile(
+    rf"(?P<sign>(?<![\w)])-\s?|\b(?:minus|negative)\s)?(?:(?:US)?[$€£¥]\s?)?(?P<inner>-)?"
+    rf"(?:(?P<whole>[0-9]++)[ ]+(?=[0-9]+[ ]?/[ ]?[0-9]))?(?P<top>{_UNSIGNED})"
+    rf"(?P<power>e[+-]?[0-9]{{1,3}}(?!\w))?(?:\s?/\s?(?:\$\s?)?(?P<bottom>{_UNSIGNED}))?"
+    r"(?:\s*(?P<scale>hundred|thousand|million|billion|trillion)\b)?",
+    re.IGNORECASE,
+)
+_SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_EQUATION = re.compile(r"\s*(?:[A-Za-z]\w{0,15}\s*=(?!=))?(?:[-+*/×÷xX·^()$€£%\s0-9.,]*+=)*+")
+_PARENTHESIS = re.compile(r"(?<=[0-9])\s+\(.*", re.DOTALL)
+_NOT_BUT = re.compile(r"\bnot\b[^.;]{1,80}?\bbut(?: rather)?\b")
+_UNITS = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_WORDS = {word: value for value, word in enumerate(_UNITS)} | {
+    word: 20 + 10 * place for place, word in enumerate(_TENS)
+}
+_NUMBER_WORD = re.compile(
+    rf"\b(?:(?P<tens>{'|'.join(_TENS)})(?:[- ](?P<unit>{'|'.join(_UNITS[1:10])}))?"
+    rf"|(?P<word>{'|'.join(_UNITS)}))\b",
+    re.IGNORECASE,
+)
+
+_REASON = re.compile(r"\b(?:because|since|as|due to|for|given|where|while|whereas)\b|[;:\n]")
+_FILLERS = (
+    r"(?:(?:definitely|probably|clearly|simply|most likely|therefore|deductively|logically"
+    r"|that|a|an|it is)\W+)*"
+)
+_NEGATION = r"(?:\b(?:not|never)\b|n't\b)\W+(?:(?:a|an|be|\w+ly|considered|deemed)\W+)*"
+_BRACKET_RUN = re.compile(r"[\[\](){}<>](?:[\s,]*+[\[\](){}<>])*+")
+_LIST_BREAKS = re.compile(r"->|[\s,;<>|\[\]\"]+")
+_LIST_NUMBER = re.compile(r"\(?[0-9]+[.)]\Z")
+_LABEL = re.compile(r"^\([A-Za-z0-9]\)\s+(?=\S)|(?<=\S)\s+\([A-Za-z0-9]\)$")
+
+
+def corrected(text: str) -> str:
+    """The answer that `not X but Y` settles on."""
+    return _NOT_BUT.sub("", text).strip() if "but" in text else text
+
+
+def read_number(surface: str) -> str | None:
+    """Exact canonical number: `$1,234.00` is `1234`, `3/4` is `0.75`, `1/3` stays a fraction.
+
+    Of several different numbers the first one counts, the one right after the conclusion's words. Only where
+    the answer begins as an equation (`x = 5`, `20 - 5 = 15 apples`) it is the one after the last equals sign.
+    """
+    text = corrected(plain(surface)[:_MOST_READ])
+    text = _PARENTHESIS.sub("", text)
+    equation = _EQUATION.match(text)
+    text = text[equation.end() :] if equation else text
+    if text.lower().startswith(("not ", "neither ")):
+        return None
+    found = _NUMBER.search(text)
+    if not found:
+        return _number_word(text)
+    if re.match(r",[0-9]", text[found.end() :]) or sum(map(str.isdigit, found[0])) > _MOST_DIGITS:
+        return None  # `3,5` may be a decimal or two numbers.
+    value = _value(found)
+    return None if value is None else decimal_text(value)
+
+
+def _value(found: re.Match[str]) -> Fraction | None:
+    top, bottom = (Fraction((found[name] or "1").replace(",", "")) for name in ("top", "bottom"))
+    if not bottom:
+        return None
+    value = int(found["whole"] or 0) + top * Fraction(f"1{found['power'] or ''}") / bottom
+    value *= _SCALES[found["scale"].lower()] if found["scale"] else 1
+    return -value if bool(found["sign"]) != bool(found["inner"]) else value
+
+
+def _number_word(text: str) -> str | None:
+    found = _NUMBER_WORD.search(text)
+    if not found:
+        return None
+    value = _WORDS[(found["tens"] or found["word"]).lower()] + _WORDS.get((found["unit"] or "").lower(), 0)
+    return str(-value if re.search(r"\b(?:minus|negative) \Z", text[: found.start()]) else value)
+
+
+def decimal_text(value: Fraction) -> str:
+    """Shortest exact text: a decimal where one ends, else `numerator/denominator`."""
+    rest, places = value.denominator, 0
+    for prime in (2, 5):
+        count = 0
+        while rest % prime == 0:
+            rest, count = rest // prime, count + 1
+        places = max(places, count)
+    if rest != 1:
+        return f"{value.numerator}/{value.denominator}"
+    digits = str(abs(value.numerator) * 10**places // value.denominator).rjust(places + 1, "0")
+    sign = "-" if value < 0 else ""
+    return f"{sign}{digits[:-places]}.{digits[-places:]}" if places else sign + digits
+
+
+def pair_of(answer: str) -> tuple[str, str] | None:
+    """The closed pair that a gold answer belongs to."""
+    word = plain(answer).casefold().strip(" .!:*\"'")
+    return next((pair for pair in PAIRS if word in pair), None)
+
+
+def read_boolean(surface: str, pair: tuple[str, str]) -> str | None:
+    """One word of the pair, in lower case; `not valid` is `invalid`. None for both, and for other words."""
+    text = corrected(plain(surface).casefold()[:_MOST_READ])
+    words = "|".join(re.escape(word) for word in pair if not word.startswith("not "))
+    leading = re.match(rf"\W*{_FILLERS}(?P<negation>{_NEGATION})?(?P<word>{words})\b", text)
+    if leading:
+        rest = text[leading.end() :]
+        both = re.match(rf"\W*(?:/|\b(?:and|or|nor)\b)\W*(?:{_NEGATION})?(?:{words})\b", rest)
+        return None if both else _polarity(leading, pair)
+    clause = _REASON.split(text, maxsplit=1)[0]
+    # "no" is an ordinary word, too: inside a sentence only its last word is an answer.
+    end = r"\W*\Z" if pair == ("yes", "no") else r"\b"
+    found = {_polarity(match, pair) for match in _mentions(words, end, clause)}
+    return found.pop() if len(found) == 1 and not re.match(r"\W*neither\b", clause) else None
+
+
+def _mentions(words: str, end: str, clause: str) -> list[re.Match[str]]:
+    return list(re.finditer(rf"(?P<negation>{_NEGATION})?\b(?P<word>{words}){end}", clause))
+
+
+def _polarity(match: re.Match[str], pair: tuple[str, str]) -> str:
+    word = match["word"]
+    if not match["negation"]:
+        return word
+    return pair[1] if word == pair[0] else pair[0]
+
+
+def read_list(surface: str) -> str | None:
+    """The words in their order, joined by one space; commas, quotes, brackets and numbering are dropped."""
+    text = plain(surface)
+    if "," in text:
+        text = re.sub(r",\s*and\s+", ", ", text)
+    words = [word.strip("'.:()*") for word in _LIST_BREAKS.split(text) if not _LIST_NUMBER.match(word)]
+    return " ".join(filter(None, words)) or None
+
+
+def read_brackets(surface: str) -> str | None:
+    """The brackets in their order, joined by one space."""
+    text = re.sub(r"[\"'`“”$]|\*\*", "", surface).strip()
+    runs = [match for match in _BRACKET_RUN.finditer(text) if not _touches_word(text, match)]
+    if not runs or (len(runs) > 1 and runs[0].start() > 0):
+        return None
+    return " ".join("".join(runs[0][0].replace(",", "").split()))
+
+
+def _touches_word(text: str, run: re.Match[str]) -> bool:
+    around = text[max(0, run.start() - 1) : run.start()] + text[run.end() : run.end() + 1]
+    return any(character.isalnum() for character in around)
+
+
+def read_text(surface: str) -> str | None:
+    """The text itself, without an option's label before or after it."""
+    return _LABEL.sub("", plain(surface)).strip(" .\"'") or None
+
+
+def comparable(text: str) -> str:
+    """Text without case, leading article, outer punctuation and differences of white space."""
+    words = plain(text).casefold().strip(" .,;:!?\"'*$").split()
+    return " ".join(words[1:] if len(words) > 1 and words[0] in ("the", "a", "an") else words)

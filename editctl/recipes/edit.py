@@ -1,0 +1,147 @@
+"""EDIT: imitate right chains, then learn the key steps from dual chains (ACL 2025, arXiv 2405.19737)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from editctl.interfaces import DecodeStep, Stage
+from editctl.keysteps import outside_conclusion, pair_fault, weigh
+from editctl.options import option
+from editctl.records import Alignment, Chain, Example, Prompt, Question, Skip, Span
+from editctl.student import question_prompt
+
+IMITATE = "imitate"
+KEY_STEPS = "key-steps"
+
+
+@dataclass(frozen=True)
+class EditOptions:
+    """Options of edit."""
+
+    alpha: float = option(1.0, "weight of key tokens of the right chain")
+    beta: float = option(0.025, "weight against key tokens of the wrong chain")
+    gamma: float = option(0.0, "weight of the other tokens of the right chain in the second stage")
+    pairs: Literal["all", "corrupted", "rectified"] = option("all", "which pairs the second stage sees")
+    rectified: bool = option(True, "whether the first stage imitates rectified chains too")
+    key_steps: bool = option(True, "whether there is a second stage")
+    skip_conclusion: bool = option(False, "leave the conclusion sentence out of the key steps")
+    max_key_ratio: float = option(1.0, "skip pairs in which a larger share of a side's units is key")
+    min_similarity: float = option(0.0, "skip pairs that are less alike")
+    normaliser: Literal["target", "tokens", "weighted", "sum"] = option("target", "what the second stage divides by")
+    wrong_limit: float = option(20.0, "stop when the wrong side's mean loss passes this many nats a token")
+    epochs: float = option(5.0, "passes of the first stage (published: 15)")
+    key_epochs: float = option(3.0, "passes of the second stage (published: 10)")
+    learning_rate: float = option(2e-4, "peak learning rate of the first stage, for LoRA")
+    key_learning_rate: float = option(5e-6, "peak learning rate of the second stage, for LoRA")
+    decay: float = option(0.95, "factor on the learning rate after each epoch")
+
+    def __post_init__(self) -> None:
+        if self.alpha < 0 or self.beta < 0 or self.gamma < 0:
+            raise ValueError("alpha, beta and gamma must not be negative; beta is subtracted for you")
+        if self.key_steps and not (self.alpha or self.beta or self.gamma):
+            raise ValueError("alpha, beta and gamma are all 0: use key-steps=false to leave the second stage out")
+
+
+class Edit:
+    """EDIT: std-cot on right chains, then key reasoning steps learning on dual chains (ACL 2025, section 3)."""
+
+    title: ClassVar[str] = "imitate right chains, then learn the key steps where right and wrong part"
+    Options = EditOptions
+
+    def stages(self, options: EditOptions) -> Sequence[Stage]:
+        """Imitation, then key steps on a student that goes on from it."""
+        imitate = Stage(
+            name=IMITATE,
+            epochs=options.epochs,
+            learning_rate=options.learning_rate,
+            decay=options.decay,
+            normaliser="tokens",
+        )
+        key_steps = Stage(
+            name=KEY_STEPS,
+            epochs=options.key_epochs,
+            learning_rate=options.key_learning_rate,
+            decay=options.decay,
+            normaliser=options.normaliser,
+            wrong_limit=options.wrong_limit,
+            starts_from=IMITATE,
+        )
+        return [imitate, key_steps] if options.key_steps else [imitate]
+
+    def examples(self, stage: str, alignment: Alignment, options: EditOptions) -> Iterator[Example | Skip]:
+        """Right chains whole in the first stage; key spans of both sides in the second."""
+        reason = _fault(stage, alignment, options)
+        if reason is not None:
+            yield Skip(question_id=alignment.dual.question.id, reason=reason)
+        elif stage == IMITATE:
+            yield from _imitate(alignment)
+        else:
+            yield from _key_steps(alignment, options)
+
+    def plan(self, options: EditOptions) -> Sequence[DecodeStep]:
+        """Asked with the prompt trained on."""
+        return [DecodeStep(name="chain", prompt=_ask)]
+
+
+def _ask(question: Question, earlier: Sequence[str]) -> Prompt:
+    return question_prompt(question)
+
+
+def _fault(stage: str, alignment: Alignment, options: EditOptions) -> str | None:
+    right, wrong = alignment.dual.right, alignment.dual.wrong
+    if right is None:
+        return "no-right-chain"
+    if stage == IMITATE:
+        return "rectified" if right.origin == "rectified" and not options.rectified else None
+    fault = pair_fault(alignment, max_key_ratio=options.max_key_ratio, min_similarity=options.min_similarity)
+    if fault is None and options.pairs != "all":
+        wanted = {right.origin, wrong.origin if wrong else None}
+        fault = None if options.pairs in wanted else f"not-{options.pairs}"
+    return fault
+
+
+def _imitate(alignment: Alignment) -> Iterator[Example]:
+    dual = alignment.dual
+    assert dual.right is not None
+    text = dual.right.text
+    yield Example(
+        question_id=dual.question.id,
+        prompt=question_prompt(dual.question),
+        target=text,
+        spans=((0, len(text), 1.0),),
+        end_weight=1.0,
+    )
+
+
+def _key_steps(alignment: Alignment, options: EditOptions) -> Iterator[Example | Skip]:
+    """Key reasoning steps learning (KRSL): weighted likelihood of the right side's key tokens, weighted unlikelihood of
+    the wrong side's. The paper prints the objective as a maximum of losses; the minimum is meant, and its code does it.
+    """
+    dual, edits = alignment.dual, alignment.edits
+    assert dual.right is not None
+    assert dual.wrong is not None
+    assert edits is not None
+    right_keys = _keys(dual.right, edits.right, options)
+    wrong_keys = _keys(dual.wrong, edits.wrong, options)
+    if not right_keys and not wrong_keys and not options.gamma:
+        yield Skip(question_id=dual.question.id, reason="no-key-step-outside-conclusion")
+        return
+    prompt = question_prompt(dual.question)
+    yield Example(
+        question_id=dual.question.id,
+        prompt=prompt,
+        target=dual.right.text,
+        spans=weigh(right_keys, dual.right.text, options.alpha, options.gamma),
+        end_weight=options.gamma,
+    )
+    yield Example(
+        question_id=dual.question.id,
+        prompt=prompt,
+        target=dual.wrong.text,
+        spans=weigh(wrong_keys, dual.wrong.text, -options.beta, 0.0),
+        side="wrong",
+    )
+
+
+def _keys(chain: Chain, spans: Sequence[Span], options: EditOptions) -> Sequence[Span]:
+    return outside_conclusion(chain.text, spans) if options.skip_conclusion else spans

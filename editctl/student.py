@@ -1,0 +1,55 @@
+"""How a student is shown a question. The same functions serve training and asking, so the texts can't drift apart.
+
+Pure strings: prompts are built here, tokens are made in models.py.
+"""
+
+from typing import Any, Literal
+
+from editctl.records import Prompt, Question
+
+Style = Literal["plain", "chat"]
+
+
+def question_prompt(question: Question, *, prefix: str = "", cue: str = "", forced: str = "") -> Prompt:
+    """The prompt P of a question, with what a recipe puts around it.
+
+    `Task Description:\\n{description}\\nQ:{question}\\n\\nA:`, the layout the EDIT and CasCoD authors train on
+    (arXiv 2405.19737, prompt table); without the first two lines where a question has no description.
+    """
+    head = f"Task Description:\n{question.description}\n" if question.description else ""
+    return Prompt(user=f"{prefix}{head}Q:{_with_options(question)}\n\nA:{cue}", forced=forced)
+
+
+def _with_options(question: Question) -> str:
+    """The question text, followed by its options where they stand in a field of their own."""
+    if not question.choices or all(choice in question.question for choice in question.choices):
+        return question.question
+    letters = (f"({chr(ord('A') + number)}) {choice}" for number, choice in enumerate(question.choices))
+    return "\n".join([question.question, "Options:", *letters])
+
+
+def render(prompt: Prompt, style: Style, tokenizer: Any) -> str:
+    """The text a student reads, up to the first character it writes itself.
+
+    In chat style the user part goes through the tokenizer's chat template and the forced part opens the
+    assistant's turn. `tokenizer` is not looked at in plain style.
+    """
+    if style == "plain":
+        return prompt.user + prompt.forced
+    turns = [{"role": "user", "content": prompt.user}]
+    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    return str(text) + prompt.forced
+
+
+def lead(prompt_text: str, target: str, style: Style) -> str:
+    """What joins prompt and target: a space in plain style, where byte-level tokenizers would merge across the border
+    (`A:` + `(D)` becomes `:(`); nothing after white space or inside a chat template."""
+    touching = bool(prompt_text) and not prompt_text[-1].isspace() and not target[:1].isspace()
+    return " " if style == "plain" and touching else ""
+
+
+def choose_style(wanted: str, has_template: bool) -> Style:
+    """`auto` is chat where the tokenizer has a chat template."""
+    if wanted == "auto":
+        return "chat" if has_template else "plain"
+    return "chat" if wanted == "chat" else "plain"

@@ -1,0 +1,119 @@
+"""How an answer looks in running text: where its sentence ends, what is wrapped around it.
+
+Knows nothing of conclusions, questions or answer kinds. A full stop ends a sentence only before white
+space or the end, and not in `3.5`, `U.S.`, `Mr. Smith` or `A. purple ball`.
+"""
+
+import re
+
+_MOST_PASSES = 20
+
+_CLOSERS = r"(?:[*_`\"'”’)\]$]|\\[)\]])*+"
+_STOP = re.compile(rf"\n|[.!?。]{_CLOSERS}(?=\s|\Z)|(?<=[0-9)\]])\.(?=[A-Z][a-z])")
+_TITLE = re.compile(r"(?:^|\W)(?:Mr|Mrs|Ms|Dr|St|Prof|Gen|Rev|Mt|vs|approx|e\.g|i\.e|cf)\Z")
+_BEFORE_NUMBER = re.compile(r"(?:^|\W)(?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec|Rs|Fig|Eq)\Z")
+_DOTTED = re.compile(r"(?:^|\W)[A-Za-z]\.[A-Za-z]\Z")
+_LETTER = re.compile(r"(?:^|[\s(])[A-Z]\Z")
+_NEW_SENTENCE = re.compile(
+    r"\s+(?:The|This|That|It|So|Thus|Hence|Therefore|Because|We|I|He|She|They|In|If|However|Note)\b"
+)
+_AFTER_LETTER = re.compile(r"[ \t]+(?:[a-z0-9$(]|[A-Z]\.|[A-Z]\w*(?: [A-Z]\w*)?\s*(?:\.|\Z))")
+_WRAPPERS = (
+    ("**", "**"), ("__", "__"), ("*", "*"), ("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"),
+    ("`", "`"), ('"', '"'), ("“", "”"), ("'", "'"), ("‘", "’"),
+)  # fmt: skip
+_COMMAND = re.compile(r"\\(?:boxed|fbox|text\w*|mathrm|mathbf|mathit|operatorname)[ ]?\{")
+_FRACTION = re.compile(r"\\[dt]?frac\{([^{}]{1,60})\}\{([^{}]{1,60})\}")
+_INNER_COMMAND = re.compile(r"\\(?:boxed|fbox|text\w*|math\w+|operatorname)[ ]?\{([^{}]*)\}")
+_SPACING = re.compile(r"\\(?:left|right|[,;:! ()\[\]])|\\(?=[$%#&{}])")
+_TYPOGRAPHY = str.maketrans({"−": "-", "–": "-", "\xa0": " ", "’": "'", "‘": "'", "“": '"', "”": '"'})
+
+
+def settle(surface: str) -> str:
+    """The first sentence of an answer, without its full stop and without markup or quotes around it."""
+    for _ in range(_MOST_PASSES):
+        text = surface.strip()
+        settled = _unwrap(text[: sentence_end(text, 0, len(text))])
+        if settled == surface:
+            break
+        surface = settled
+    return surface
+
+
+def plain(text: str) -> str:
+    """The answer without markdown and LaTeX inside it, typographic minus signs and quotes made plain ones.
+
+    Not for bracket strings, whose braces LaTeX uses too.
+    """
+    text = text.translate(_TYPOGRAPHY)
+    if "\\" in text:
+        text = _FRACTION.sub(r" \1/\2", text)
+        for _ in range(3):
+            text = _INNER_COMMAND.sub(r"\1", text)
+        text = _SPACING.sub("", text.replace("\\times", "*").replace("\\cdot", "*"))
+    return text.replace("**", "").replace("`", "").replace("{,}", ",").strip()
+
+
+def sentence_end(text: str, start: int, limit: int) -> int:
+    """Where the sentence (or the line) that `start` stands in ends, full stop and closing marks included."""
+    for stop in _STOP.finditer(text, start, limit):
+        if stop[0] == "\n":
+            return stop.start()
+        if not _goes_on(text, start, stop, limit):
+            return stop.end()
+    return limit
+
+
+def _goes_on(text: str, start: int, stop: re.Match[str], limit: int) -> bool:
+    """Whether the dot belongs to an abbreviation, an initial or an option's letter."""
+    before = text[max(start, stop.start() - 12) : stop.start()]
+    after = text[stop.end() : min(limit, stop.end() + 60)]
+    if not stop[0].startswith(".") or not after.split("\n", 1)[0].strip():
+        return False
+    if _DOTTED.search(before):
+        return not _NEW_SENTENCE.match(after)
+    if _LETTER.search(before):
+        return bool(_AFTER_LETTER.match(after))
+    return bool(_TITLE.search(before) or (_BEFORE_NUMBER.search(before) and after.lstrip()[:1].isdigit()))
+
+
+def _unwrap(text: str) -> str:
+    """Take one layer of wrappers off."""
+    text = _without_stop(text.strip().lstrip(":").strip())
+    text = _without_orphans(text)
+    for opens, closes in _WRAPPERS:
+        if len(text) >= len(opens) + len(closes) and text.startswith(opens) and text.endswith(closes):
+            inside = text[len(opens) : -len(closes)]
+            if opens not in inside and closes not in inside:
+                return inside.strip()
+    command = _COMMAND.match(text)
+    if command and text.endswith("}") and _closes_at(text, command.end()) == len(text) - 1:
+        return text[command.end() : -1].strip()
+    return text
+
+
+def _without_stop(text: str) -> str:
+    bare = text.rstrip(".。 \t")
+    return bare + "." if bare != text and _DOTTED.search(bare[-4:]) else bare
+
+
+def _without_orphans(text: str) -> str:
+    """Drop a closing mark whose partner stands before the answer, as in `**The answer is 7.**`."""
+    for mark in ("**", "__", "*"):
+        if text.count(mark) == 1:
+            text = text.removeprefix(mark).removesuffix(mark).strip()
+    if text[-2:-1] in tuple(".!?") and (
+        (text[-1] in "\"'`$" and text.count(text[-1]) % 2)
+        or (text[-1] in ")”’" and text.count("(“‘"[")”’".index(text[-1])]) < text.count(text[-1]))
+    ):
+        return text[:-1]
+    return text
+
+
+def _closes_at(text: str, inside: int) -> int:
+    depth = 1
+    for brace in re.finditer(r"[{}]", text[inside:]):
+        depth += 1 if brace[0] == "{" else -1
+        if depth == 0:
+            return inside + brace.start()
+    return -1

@@ -1,0 +1,131 @@
+"""Texts -> token ids, the same for training and asking; and character spans -> token weights.
+
+Knows tokenizers as objects that are handed in; loads none.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from editctl.errors import UsageError
+from editctl.records import Prompt, Span, WeightedSpan
+from editctl.student import Style, lead, render
+
+_STAND_IN = "EDITCTLSTANDIN"
+"""Stands for the user's text while a chat template is cut into its parts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One prompt and target as token ids; `offsets` are the target tokens' characters in the target."""
+
+    prompt: tuple[int, ...]
+    target: tuple[int, ...]
+    offsets: tuple[Span, ...]
+
+
+class Codec:
+    """One student's tokenizer and prompt style."""
+
+    def __init__(self, tokenizer: Any, style: Style) -> None:
+        """Raises UsageError for a tokenizer that has no offsets or no end token."""
+        if not getattr(tokenizer, "is_fast", False):
+            raise UsageError("the student's tokenizer is a slow one; editctl needs offset mappings (a tokenizer.json)")
+        if tokenizer.eos_token_id is None:
+            raise UsageError("the student's tokenizer has no end-of-text token, so it could never learn to stop")
+        self.tokenizer = tokenizer
+        self.style = style
+        self.special = [text for text in tokenizer.all_special_tokens if text]
+        self.start = self._start()
+        self.end = self._end_of_turn() if style == "chat" else int(tokenizer.eos_token_id)
+
+    def _start(self) -> tuple[int, ...]:
+        """What the tokenizer itself puts before a text (a chat template brings its own)."""
+        own = tuple(self.tokenizer("")["input_ids"])
+        bos = self.tokenizer.bos_token_id
+        return own[:1] if self.style == "plain" and bos is not None and own[:1] == (bos,) else ()
+
+    def _end_of_turn(self) -> int:
+        """First special token the chat template puts after the assistant's text; else the end-of-text token."""
+        turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": _STAND_IN}]
+        text = self.tokenizer.apply_chat_template(turns, tokenize=False)
+        after = self._ids(text.rpartition(_STAND_IN)[2], special=True)[0]
+        special = set(self.tokenizer.all_special_ids)
+        return next((token for token in after if token in special), int(self.tokenizer.eos_token_id))
+
+    def _ids(self, text: str, *, special: bool) -> tuple[tuple[int, ...], tuple[Span, ...]]:
+        encoded = self.tokenizer(
+            text,
+            add_special_tokens=False,
+            return_offsets_mapping=True,
+            split_special_tokens=not special,
+            verbose=False,
+        )
+        return tuple(encoded["input_ids"]), tuple(tuple(pair) for pair in encoded["offset_mapping"])
+
+    def _holds_special(self, *texts: str) -> bool:
+        return any(special in text for special in self.special for text in texts)
+
+    def prompt(self, prompt: Prompt) -> tuple[int, ...]:
+        """Ids of what the student reads. Special tokens spelled out in data stay plain text."""
+        if self.style == "plain":
+            return self.start + self._ids(render(prompt, "plain", None), special=False)[0]
+        if not self._holds_special(prompt.user, prompt.forced):
+            return self._ids(render(prompt, "chat", self.tokenizer), special=True)[0]
+        head, _, tail = render(Prompt(user=_STAND_IN), "chat", self.tokenizer).partition(_STAND_IN)
+        parts = ((head, True), (prompt.user, False), (tail, True), (prompt.forced, False))
+        return tuple(token for text, special in parts for token in self._ids(text, special=special)[0])
+
+    def encode(self, prompt: Prompt, target: str) -> Encoded:
+        """Ids of prompt and target, cut where the student will begin to write.
+
+        The target's ids are those that follow the prompt's in the joint text, where the prompt's ids are its prefix;
+        else (a merge across the border) the target is tokenised as a continuation of its own.
+        """
+        prompt_ids = self.prompt(prompt)
+        text = render(prompt, self.style, self.tokenizer)
+        gap = lead(text, target, self.style)
+        if self.style == "plain" or not self._holds_special(prompt.user, prompt.forced, target):
+            ids, offsets = self._ids(text + gap + target, special=self.style == "chat")
+            border = len(prompt_ids) - len(self.start)
+            if self.start + ids[:border] == prompt_ids and all(start >= len(text) for start, _ in offsets[border:]):
+                return Encoded(prompt_ids, ids[border:], _shifted(offsets[border:], len(text) + len(gap), len(target)))
+        ids, offsets = self._ids(gap + target, special=False)
+        return Encoded(prompt_ids, ids, _shifted(offsets, len(gap), len(target)))
+
+
+def _shifted(offsets: Sequence[Span], by: int, length: int) -> tuple[Span, ...]:
+    return tuple((min(max(start - by, 0), length), min(max(end - by, 0), length)) for start, end in offsets)
+
+
+def token_weights(text: str, offsets: Sequence[Span], spans: Sequence[WeightedSpan]) -> list[float]:
+    """Weight of each token of `text`.
+
+    A token takes the weight of the first span that it shares a character with that is no white space (any character,
+    where it is white space throughout); a token without characters takes its right neighbour's.
+    """
+    ranks = _paint(len(text), spans)
+    weights: list[float | None] = []
+    for start, end in offsets:
+        visible = [place for place in range(start, end) if not text[place].isspace()] or range(start, end)
+        rank = min((ranks[place] for place in visible), default=None)
+        weights.append(None if rank is None else spans[rank][2] if rank < len(spans) else 0.0)
+    return _fill_empty(weights)
+
+
+def _paint(length: int, spans: Sequence[WeightedSpan]) -> list[int]:
+    """For each character the number of the first span that covers it; len(spans) where none does."""
+    ranks = [len(spans)] * length
+    for rank in range(len(spans) - 1, -1, -1):
+        start, end, _ = spans[rank]
+        ranks[start:end] = [rank] * (end - start)
+    return ranks
+
+
+def _fill_empty(weights: list[float | None]) -> list[float]:
+    filled: list[float] = []
+    last = next((weight for weight in reversed(weights) if weight is not None), 0.0)
+    for weight in reversed(weights):
+        last = last if weight is None else weight
+        filled.append(last)
+    return filled[::-1]

@@ -1,0 +1,1 @@
+"""Stage 3, Examples -> student: tokens and weights, one loss, one trainer."""

@@ -1,0 +1,60 @@
+"""The one loss of every method: a weighted negative log-likelihood. Pure functions of tensors.
+
+Shapes: B examples of a row, T tokens of the longest, V vocabulary.
+
+Every normaliser is a linear scale, so it is folded into one coefficient per token before any model runs: the loss of
+a step is the sum over its tokens of coefficient x negative log-likelihood, however the step is cut into rows.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from editctl.train.groups import Group, Weighted
+
+
+def coefficients(groups: Sequence[Group], normaliser: str) -> list[list[list[float]]]:
+    """Coefficient of each target token, by group and example, for one optimizer step.
+
+    tokens: one mean over all weighted tokens of the step (plain SFT);
+    target: mean over the example's target tokens, then over questions (the EDIT authors' code);
+    weighted: divided by the sum of absolute weights of the step;
+    sum: summed over tokens, mean over questions (the formula in the paper).
+    """
+    scale = _step_scale(groups, normaliser)
+    return [
+        [
+            [
+                weight * example.share * scale / (len(example.target) if normaliser == "target" else 1)
+                for weight in example.weights
+            ]
+            for example in group.examples
+        ]
+        for group in groups
+    ]
+
+
+def _step_scale(groups: Sequence[Group], normaliser: str) -> float:
+    if normaliser in ("target", "sum"):
+        return 1 / len(groups)
+    examples = [example for group in groups for example in group.examples]
+    return 1 / sum(_mass(example, normaliser) for example in examples)
+
+
+def _mass(example: Weighted, normaliser: str) -> float:
+    if normaliser == "tokens":
+        return sum(weight != 0 for weight in example.weights)
+    return sum(abs(weight * example.share) for weight in example.weights)
+
+
+def token_losses(logits_BTV: Tensor, ids_BT: Tensor) -> Tensor:
+    """Negative log-likelihood of each token given those before it, in nats; (B, T-1), for tokens 1..T-1."""
+    logits = logits_BTV[:, :-1].float()  # (B, T-1, V)
+    losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids_BT[:, 1:], reduction="none")
+    return losses  # (B, T-1)
+
+
+def weighted_loss(losses_BT: Tensor, coefficients_BT: Tensor) -> Tensor:
+    """Sum of coefficient x loss; tokens without a coefficient can't spoil it, even where their loss is infinite."""
+    return torch.where(coefficients_BT != 0, losses_BT * coefficients_BT, torch.zeros_like(losses_BT)).sum()

@@ -1,0 +1,1 @@
+"""Teacher prompts, one Jinja file each; installed as `editctl.templates`."""

@@ -1,0 +1,1 @@
+"""Mistake patterns: one Jinja file each, chosen with `gen-dual -m NAME`."""
