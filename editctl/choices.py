@@ -21,7 +21,8 @@ _NUMBER_RUN = re.compile(r"[0-9][0-9.,]*")
 _PART_BEFORE = re.compile(r"(?:[\w/^-]|[0-9][.,])\Z")
 _PART_AFTER = re.compile(r"[\w/^]|[.,][0-9]")
 
-_LONGEST_LABEL = len("(12)")
+# Not a bare number or small letter: those are rather an option's text.
+_MERE_LABEL = re.compile(r"\(\w{1,2}\)|[A-Z][.):]?")
 _NAME = r"(?:(?:option|choice|answer|letter|statement|sentence)\s+)?"
 _PARENTHESISED = re.compile(r"\(\s*([A-Za-z]|[0-9]{1,2})\s*\)")
 _NAMED = re.compile(r"\b(?:option|choice|letter)\s+([A-Z]|[0-9]{1,2})\b(?!\s*\))", re.IGNORECASE)
@@ -58,22 +59,19 @@ def options_of(choices: tuple[str, ...] | None, question_text: str) -> Options:
 def read_choice(surface: str, options: Options) -> str | None:
     """The option an answer means, as `(D)`; None where it means none or several.
 
-    An option's exact text decides; then a label, whatever text stands beside it; then the only option whose
-    text the answer contains. A label that is not on offer means nothing.
+    An option's exact text decides, unless the answer is a mere label; then a label, whatever text stands
+    beside it; then the only option whose text the answer contains. A label that is not on offer means nothing.
     """
     text = plain(surface)
-    if len(text) > _LONGEST_LABEL and (label := _by_text(text, options)):
+    if not _MERE_LABEL.fullmatch(text) and (label := _by_text(text, options)):
         return f"({label})"
     text = corrected(text)
     known = {label for label, _ in options} if len(options) > 1 else None
     kept = _NEGATED.sub(" ", text)
     named = _labels(kept, known)
-    # A bare number is an option's text before it is a label.
-    if len(named) > 1 or (named and not text[:1].isdigit()):
+    if named:
         return f"({named[0]})" if len(named) == 1 else None
-    label = _by_text(text, options)
-    if label is None and kept == text:
-        label = named[0] if named else _contained(text, options)
+    label = _by_text(text, options) or (_contained(text, options) if kept == text else None)
     return f"({label})" if label else None
 
 

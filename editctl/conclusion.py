@@ -53,7 +53,8 @@ _RUN_ON = re.compile(
 _TURN = re.compile(r"<(?:\|[\w ]{1,40}+\|>|/s>|(?:start|end)_of_turn>)|\[/?INST\]")
 _ANSWER_IS = re.compile(
     r"\banswer(?:[ *_]+(?:choice|option))?(?:[ *_]+to[ ]+(?:the|this)[ ]+(?:question|problem))?[*_]*"
-    r"(?:,?[ ]+(?:therefore|thus|then|hence),?)?(?:[ \t\n*_]+(?P<verb>is)\b|[*_ ]*:)",
+    r"(?:,?[ ]+(?:therefore|thus|then|hence),?)?"
+    r"(?:[ \t\n*_]+(?P<verb>is)\b(?:,?[ ]+(?:therefore|thus|then|hence)\b,?)?|[*_ ]*:)",
     re.IGNORECASE,
 )
 _LEAD_WORDS = re.compile(
@@ -68,6 +69,9 @@ _HASHES = re.compile(r"(?<!#)####(?!#)[ \t*_]*+(?!(?i:steps?|part|solution|expla
 _BOX = re.compile(r"\\(?:boxed|fbox)[ ]?\{|[{}]")
 _BOX_INTRODUCTION = re.compile(r"(?:[#* ]*Final Answer:?[* ]*\s+|\\\[\s*|\$\$\s*)+\Z", re.IGNORECASE)
 _BOX_TAIL = re.compile(r"\s*+(?:\\\]|\$\$|\\\)|\$)?[*_]*+[.。]?")
+_DASHED = re.compile(r"[ \t]*+[-•*][ \t]++(?=\S)")
+_NUMBERED = re.compile(r"[ \t]*+[0-9]{1,2}[.)][ \t]++(?=\S)")
+_REST_EMPTY = re.compile(r"[ \t:*_]*+\n(?:[ \t]*+\n)*+")
 _MARKUP_BEFORE = re.compile(r"[*_]*\Z")
 
 
@@ -98,8 +102,7 @@ def split_conclusion(text: str, opening: str = CANONICAL) -> tuple[str, str] | N
 
 
 def _answer_part(conclusion: Conclusion) -> str:
-    # An abbreviation's own dot is the sentence's full stop, too.
-    return f" {conclusion.answer}" if conclusion.answer.endswith(".") else f" {conclusion.answer}."
+    return f" {conclusion.answer}."
 
 
 def _searched_until(text: str) -> int:
@@ -178,7 +181,8 @@ def _boxed(text: str, limit: int) -> Conclusion | None:
     start = introduction.start() if introduction else start
     tail = _BOX_TAIL.match(text, closed, limit)
     end = max(tail.end() if tail else closed, sentence_end(text, closed, limit))
-    answer = settle(" ".join(text[inside : closed - 1].split()))
+    content = text[inside : closed - 1]
+    answer = settle(" ".join(content.split()) if "\n" in content else content)
     answer_start, answer_end = _locate(text, answer, inside, closed - 1)
     return Conclusion(start, end, answer, answer_start, answer_end, "boxed")
 
@@ -196,6 +200,10 @@ def _boxes(text: str, limit: int) -> Iterator[tuple[int, int, int]]:
 def _conclude(text: str, start: int, answer_from: int, limit: int, form: Form) -> Conclusion:
     markup = _MARKUP_BEFORE.search(text, max(0, start - 8), start)
     start = markup.start() if markup else start
+    items = _items(text, answer_from, limit)
+    if items:
+        answer_from, end, answer = items
+        return Conclusion(start, end, answer, *_locate(text, answer, answer_from, end), form)
     while answer_from < limit and (text[answer_from].isspace() or text[answer_from] in ":*_"):
         answer_from += 1
     # Markup belongs to the answer where it wraps only that; `settle` takes off what has no partner.
@@ -203,8 +211,23 @@ def _conclude(text: str, start: int, answer_from: int, limit: int, form: Form) -
         answer_from -= 1
     end = sentence_end(text, answer_from, limit)
     answer = settle(text[answer_from:end])
-    answer_start, answer_end = _locate(text, answer, answer_from, end)
-    return Conclusion(start, end, answer, answer_start, answer_end, form)
+    return Conclusion(start, end, answer, *_locate(text, answer, answer_from, end), form)
+
+
+def _items(text: str, opened: int, limit: int) -> tuple[int, int, str] | None:
+    """Where an answer written as a list begins and ends, and its items joined by commas."""
+    rest = _REST_EMPTY.match(text, opened, limit)
+    bullet = rest and (_DASHED.match(text, rest.end(), limit) or _NUMBERED.match(text, rest.end(), limit))
+    if not rest or not bullet:
+        return None
+    at, end, items = rest.end(), rest.end(), []
+    while found := bullet.re.match(text, at, limit):
+        line_end = text.find("\n", at, limit)
+        end = limit if line_end < 0 else line_end
+        items.append(settle(text[found.end() : end]))
+        at = end + 1
+    # A single numbered line is rather a number that ends a sentence.
+    return None if bullet.re is _NUMBERED and len(items) == 1 else (rest.end(), end, settle(", ".join(items)))
 
 
 def _locate(text: str, answer: str, start: int, end: int) -> tuple[int, int]:

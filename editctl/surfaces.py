@@ -10,14 +10,14 @@ _MOST_PASSES = 20
 
 _CLOSERS = r"(?:[*_`\"'”’)\]$]|\\[)\]])*+"
 _STOP = re.compile(rf"\n|[.!?。]{_CLOSERS}(?=\s|\Z)|(?<=[0-9)\]])\.(?=[A-Z][a-z])")
-_TITLE = re.compile(r"(?:^|\W)(?:Mr|Mrs|Ms|Dr|St|Prof|Gen|Rev|Mt|vs|approx|e\.g|i\.e|cf)\Z")
+_TITLE = re.compile(r"(?:^|\W)(?:(?i:Mr|Mrs|Ms|Dr)|St|Prof|Gen|Rev|Mt|vs|approx|e\.g|i\.e|cf)\Z")
 _BEFORE_NUMBER = re.compile(r"(?:^|\W)(?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec|Rs|Fig|Eq)\Z")
 _DOTTED = re.compile(r"(?:^|\W)[A-Za-z]\.[A-Za-z]\Z")
-_LETTER = re.compile(r"(?:^|[\s(])[A-Z]\Z")
+_LETTER = re.compile(r"(?:^|[\s(\"'“‘*_])[A-Z]\Z")
 _NEW_SENTENCE = re.compile(
     r"\s+(?:The|This|That|It|So|Thus|Hence|Therefore|Because|We|I|He|She|They|In|If|However|Note)\b"
 )
-_AFTER_LETTER = re.compile(r"[ \t]+(?:[a-z0-9$(]|[A-Z]\.|[A-Z]\w*(?: [A-Z]\w*)?\s*(?:\.|\Z))")
+_AFTER_LETTER = re.compile(r"[ \t]+(?:[a-z0-9$(]|[A-Z]\.|[A-Z]\w*(?: [A-Z]\w*)?[*_\"'”’)]*\s*(?:\.|\Z))")
 _WRAPPERS = (
     ("**", "**"), ("__", "__"), ("*", "*"), ("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"),
     ("`", "`"), ('"', '"'), ("“", "”"), ("'", "'"), ("‘", "’"),
@@ -30,7 +30,10 @@ _TYPOGRAPHY = str.maketrans({"−": "-", "–": "-", "\xa0": " ", "’": "'", "�
 
 
 def settle(surface: str) -> str:
-    """The first sentence of an answer, without its full stop and without markup or quotes around it."""
+    """The first sentence of an answer, without its full stop and without markup or quotes around it.
+
+    The last dot of `U.S.` goes, too: at the end of a sentence it is the full stop.
+    """
     for _ in range(_MOST_PASSES):
         text = surface.strip()
         settled = _unwrap(text[: sentence_end(text, 0, len(text))])
@@ -79,7 +82,7 @@ def _goes_on(text: str, start: int, stop: re.Match[str], limit: int) -> bool:
 
 def _unwrap(text: str) -> str:
     """Take one layer of wrappers off."""
-    text = _without_stop(text.strip().lstrip(":").strip())
+    text = text.strip().lstrip(":").strip().rstrip(".。 \t")
     text = _without_orphans(text)
     for opens, closes in _WRAPPERS:
         if len(text) >= len(opens) + len(closes) and text.startswith(opens) and text.endswith(closes):
@@ -90,11 +93,6 @@ def _unwrap(text: str) -> str:
     if command and text.endswith("}") and _closes_at(text, command.end()) == len(text) - 1:
         return text[command.end() : -1].strip()
     return text
-
-
-def _without_stop(text: str) -> str:
-    bare = text.rstrip(".。 \t")
-    return bare + "." if bare != text and _DOTTED.search(bare[-4:]) else bare
 
 
 def _without_orphans(text: str) -> str:

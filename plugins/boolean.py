@@ -51,7 +51,7 @@ class Slip(NamedTuple):
 
     level: int
     what: str
-    count: int = 0
+    number: int = 0
     """The wrong number of True values, for `counted`."""
 
 
@@ -59,7 +59,7 @@ class Boolean:
     """Nested boolean expressions of True, False and comparisons."""
 
     description = "Evaluate the boolean expression, innermost bracket first."
-    patterns = ("logical", "knowledge", "calculation")
+    patterns: tuple[str, ...] = ("logical", "knowledge", "calculation")
     Options = BooleanOptions
 
     def size(self, options: Any) -> int:
@@ -141,7 +141,7 @@ def _tell(inner: Atom, levels: Sequence[Level], slip: Slip | None) -> tuple[str,
 def _say_level(pieces: list[str], level: Level, inside: bool, slip: Slip) -> bool:
     start = len(pieces)
     atom = _say_atom(pieces, level.atom, slip.what)
-    count = slip.count if slip.what == "counted" else inside + atom
+    count = slip.number if slip.what == "counted" else inside + atom
     needed, value = _rule(level.word, count, slip.what)
     value = value != (slip.what == "inferred")
     left, right = (atom, inside) if level.atom_first else (inside, atom)

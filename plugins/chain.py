@@ -14,6 +14,8 @@ from editctl.toytasks import check_range, conclude, first_slip
 ORDERS = {"+": "add", "-": "subtract", "*": "multiply by"}
 CONFUSED = {"+": "*", "*": "+", "-": "+"}
 """Which operation is taken for which."""
+PIECES = 9
+"""Pieces that one step has: label, digit, sign, operand, equals, result, keep, digit, stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,7 @@ class Chain:
     """Digit arithmetic in a chain: add, subtract, multiply, keep the last digit."""
 
     description = "Work through the steps. After each step keep only the last digit, without sign."
-    patterns = ("logical", "knowledge", "calculation")
+    patterns: tuple[str, ...] = ("logical", "knowledge", "calculation")
     Options = ChainOptions
 
     def size(self, options: Any) -> int:
@@ -93,10 +95,6 @@ def _decode(options: ChainOptions, code: int) -> tuple[int, list[Move]]:
     draw = Draw(code)
     moves = _moves(options.digits)
     return 1 + draw.below(9), [draw.pick(moves) for _ in range(_steps(options))]
-
-
-PIECES = 9
-"""Pieces that one step has: label, digit, sign, operand, equals, result, keep, digit, stop."""
 
 
 def _tell(start: int, moves: Sequence[Move], slip: Slip | None) -> tuple[str, ...]:

@@ -43,6 +43,8 @@ CATEGORIES = (
     Category("bird", BIRDS, OTHER_FLIERS),
     Category("musical instrument", MUSICAL, OTHER_INSTRUMENTS),
 )
+PIECES = 10
+"""Pieces that one item has: kind, colon, its category, comma, total before, plus, number, equals, total, stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,7 @@ class Counting:
     """How many things of one category are there."""
 
     description = "Count the things that belong to the category."
-    patterns = ("logical", "knowledge", "calculation")
+    patterns: tuple[str, ...] = ("logical", "knowledge", "calculation")
     Options = CountingOptions
 
     def size(self, options: Any) -> int:
@@ -121,10 +123,6 @@ def _decode(options: CountingOptions, code: int) -> tuple[Category, list[Item]]:
 
 def _plural(item: Item) -> str:
     return item.noun if item.number == 1 else f"{item.noun}s"
-
-
-PIECES = 10
-"""Pieces that one item has: kind, colon, its category, comma, total before, plus, number, equals, total, stop."""
 
 
 def _tell(category: str, items: Sequence[Item], slip: Slip | None) -> tuple[str, ...]:

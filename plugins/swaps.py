@@ -53,7 +53,7 @@ class Swaps:
     """Who holds what after some swaps: a choice question."""
 
     description = "Follow the swaps and choose the option that is true at the end."
-    patterns = ("logical", "knowledge")
+    patterns: tuple[str, ...] = ("logical", "knowledge")
     Options = SwapsOptions
 
     def size(self, options: Any) -> int:

@@ -69,10 +69,8 @@ def _run(session: Session, talk: "Talk", values: dict[str, Any]) -> dict[str, An
     _warn_seen(talk, run, asked)
     predictions = _predictions(session, talk, values, run, asked)
     figures = score(predictions)
-    session.facts |= {
-        "scores": figures,
-        "student_run": run and {key: run[key] for key in ("recipe", "stages")},
-    }
+    facts = run and {key: run[key] for key in ("recipe", "stages")}
+    session.note(scores=figures, student_run=facts)
     return figures
 
 

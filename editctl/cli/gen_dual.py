@@ -155,7 +155,7 @@ def _run(
     aside = _rejects(session, output, rejects)
     for outcome in talk.track(make_dual_chains(questions, maker), "gen-dual"):
         _write(outcome, kept, aside, tally)
-    session.facts |= {"teacher": maker.teacher.name, "counts": tally.by_outcome(), "tasks": tally.by_task()}
+    session.note(teacher=maker.teacher.name, counts=tally.by_outcome(), tasks=tally.by_task())
     talk.table("", ["outcome", "questions"], [[name, count] for name, count in tally.by_outcome().items()])
     if talk.verbose:
         rows: list[list[object]] = [

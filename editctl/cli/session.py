@@ -86,12 +86,14 @@ class Session:
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
+    ) -> None:
         if error is None:
             self._succeed()
-            return False
+            return
         self._fail(error)
-        return isinstance(error, BrokenPipeError) and self._hush()
+        if isinstance(error, BrokenPipeError):
+            self._hush()
+            raise SystemExit(0) from None
 
     def _succeed(self) -> None:
         try:
@@ -126,10 +128,10 @@ class Session:
         except OSError as problem:
             self.talk.warn(f"the manifest can't be written ({problem}); set EDITCTL_STATE to a folder that can")
 
-    def _hush(self) -> bool:
+    @staticmethod
+    def _hush() -> None:
         """The reader of our stdout went away (`| head`): end quietly."""
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
 
 
 def talk_of(quiet: bool, verbose: bool, no_color: bool) -> Talk:

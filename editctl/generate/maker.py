@@ -192,5 +192,5 @@ def _reject(question: Question, step: Step, tried: Tried) -> Reject:
         step=step,
         reason=tried.reason or "unread",
         attempts=tried.attempts,
-        completion=tried.completion and tried.completion.text,
+        completion=None if tried.completion is None else tried.completion.text,
     )

@@ -62,11 +62,21 @@ def write_run(folder: Path, student: Student, facts: dict[str, Any], card: str) 
             else:
                 student.model.save_pretrained(str(temporary))
             student.tokenizer.save_pretrained(str(temporary))
+            _open_to_readers(temporary)
         write_text(temporary / "README.md", card)
         write_text(temporary / RUN_FILE, json.dumps(facts, ensure_ascii=False, indent=1, default=str) + "\n")
         _swap(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _open_to_readers(folder: Path) -> None:
+    """Give files the usual rights: safetensors writes them for the owner alone."""
+    mask = os.umask(0)
+    os.umask(mask)
+    for file in folder.rglob("*"):
+        if file.is_file():
+            file.chmod(0o666 & ~mask)
 
 
 def _swap(new: Path, place: Path) -> None:

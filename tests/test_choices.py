@@ -1,0 +1,97 @@
+"""Options of multiple-choice questions, and which one an answer means."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from editctl.answers import judge, read_answer
+from editctl.choices import options_of
+from editctl.conclusion import CANONICAL
+from editctl.records import Question
+
+BALLS = "Who has what?\nOptions:\n(A) red ball\n(B) purple present\n(C) pink ball\n(D) brown present"
+
+
+def ask(answer: str, text: str = "What?", choices: tuple[str, ...] | None = None) -> Question:
+    return Question(id="q", question=text, answer=answer, choices=choices)
+
+
+def verdict(answer: str, question: Question) -> str:
+    return judge(f"We think of (A), of 5 and of no. {CANONICAL} {answer}", question).verdict
+
+
+@pytest.mark.parametrize("gold", ["(D)", "D"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "(D).", "D.", "D", "d)", "(d).", "D) brown present.", "D. brown present.", "(D) brown present.",
+        "D: brown present",
+        "brown present.", "the brown present.", "a brown present, as Dave took it.", "option (D).",
+        "Option D.",
+        "**(D)**.", "**D**", ": (D)", ":\n\n(D)", '"(D)".', "(D).)", r"$\text{(D)}$.", r"\boxed{D}.",
+        r"\(\boxed{\text{D}}\)",
+        "not (A) but (D).", "not the red ball but the brown present.", "(D), not (A).",
+        "(D) rather than (A).",
+        "(D) because (A) and (B) are wrong.", "D, because A is wrong.", "clearly (D).", "(D) blue cup.",
+        "(D).\n\n(The right answer is (A), not (D).)",
+    ],
+)  # fmt: skip
+def test_choice_right(answer: str, gold: str) -> None:
+    assert verdict(answer, ask(gold, BALLS)) == "right"
+    assert read_answer(f"{CANONICAL} {answer}", ask(gold, BALLS)).answer == "(D)"
+
+
+@pytest.mark.parametrize("answer", ["(A).", "B", "red ball.", "a pink ball", "A. red ball", "(C) brown present"])
+def test_choice_wrong(answer: str) -> None:
+    assert verdict(answer, ask("(D)", BALLS)) == "wrong"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "(A) and (D).", "both (A) and (D).", "(A) or (D).", "either A or D.", "A and D", "A, B and D.",
+        "(A), (D).",
+        "(D)/(A)", "neither (A) nor (D).", "not (D).", "(E).", "the green cup.", "ball",
+        "not the brown present",
+        "red ball or brown present", "(None of the above).",
+    ],
+)  # fmt: skip
+def test_choice_unread(answer: str) -> None:
+    assert verdict(answer, ask("(D)", BALLS)) == "none"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (BALLS, (("A", "red ball"), ("B", "purple present"), ("C", "pink ball"), ("D", "brown present"))),
+        ("Which?\nOptions:\nA) red\nB) blue", (("A", "red"), ("B", "blue"))),
+        ("Which?\nOptions:\nA. red\nB. blue\n\nThink.", (("A", "red"), ("B", "blue"))),
+        ("Which?\nOptions:\n(1)red\n(2)blue", (("1", "red"), ("2", "blue"))),
+        ("Which?\nOptions: (A) red (B) blue", (("A", "red"), ("B", "blue"))),
+        ("Which?\nOptions:\nA red\nB? blue\n(C)pink", (("A", "red"), ("B", "blue"), ("C", "pink"))),
+        ("Which?\nOptions:\n(B) red\nball\n(C) blue", (("B", "red ball"), ("C", "blue"))),
+        ("Which?\n(A) red\n(B) blue", (("A", "red"), ("B", "blue"))),
+        ("Is it?\nOptions:\n- Yes\n- No", ()),
+        ("Is it?", ()),
+    ],
+)
+def test_options_in_the_question(text: str, expected: tuple[tuple[str, str], ...]) -> None:
+    assert options_of(None, text) == expected
+
+
+def test_options_beside_the_question() -> None:
+    assert options_of(("(A) red", "blue", "C. pink"), "?") == (("A", "red"), ("B", "blue"), ("C", "pink"))
+    question = ask("blue", choices=("red", "blue"))
+    assert verdict("(B).", question) == "right"
+    assert verdict("5 or more", ask("(A)", choices=("5", "6"))) == "right"
+
+
+@given(
+    st.lists(st.from_regex(r"[a-z]{3,9} [a-z]{3,9}", fullmatch=True), min_size=2, max_size=11, unique=True), st.data()
+)
+def test_rendered_choices_are_right(texts: list[str], data: st.DataObject) -> None:
+    gold, other = (data.draw(st.integers(0, len(texts) - 1)) for _ in range(2))
+    question = ask(f"({chr(65 + gold)})", choices=tuple(texts))
+    expected = "right" if gold == other else "wrong"
+    for form in ("({label}).", "{label}.", "({label}) {text}.", "{text}."):
+        assert verdict(form.format(label=chr(65 + other), text=texts[other]), question) == expected
