@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from string import ascii_uppercase
 
-from editctl.choices import exact_choice, options_of, read_choice
+from editctl.choices import exact_choice, options_of, read_beside, read_choice
 from editctl.conclusion import CANONICAL, find_conclusion
 from editctl.errors import UsageError, near_misses
 from editctl.readers import (
@@ -128,7 +128,7 @@ def judge(text: str, question: Question, opening: str = CANONICAL) -> Verdict:
 
 def _read(surface: str, kind: str, question: Question) -> str | None:
     if kind == "choice":
-        return read_choice(surface, options_of(question.choices, question.question))
+        return read_choice(surface, options_of(question.choices, question.question)) or read_beside(surface)
     if kind == "boolean":
         return read_boolean(surface, _pair(question.answer or surface))
     readers = {"number": read_number, "list": read_list, "brackets": read_brackets, "text": read_text}

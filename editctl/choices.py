@@ -38,6 +38,11 @@ _LEADS_IN = re.compile(
     r"\W*(?:(?:the|correct|right|option|choice|answer|letter|statement|sentence|is)\b\W*)*\Z", re.IGNORECASE
 )
 _REASON = re.compile(r"\b(?:because|since|as|which|where|while|whereas|but|so|due to|given)\b|[;:\n]")
+_BESIDE = re.compile(
+    r"(?:both\s+)?\([A-Z]\)(?:(?:\s*,\s*(?:and|or)?|\s+and|\s+or|\s*/)\s*\([A-Z]\))*"
+    r"|\(?(?:none|neither|all|both)(?: of (?:the|these)(?: (?:above|options|choices|sentences|statements))?)?\)?",
+    re.IGNORECASE,
+)
 _CONNECTED = re.compile(rf"(?:\A|,|/|&|\+|\band|\bor)\s*(?:{_NAME})\Z", re.IGNORECASE)
 _NEXT_BARE = re.compile(
     rf"\s*\)?\.?\s*(?:,|/|&|\b(?:and|or)\b)(?:\s*(?:and|or)\b)?\s*(?i:{_NAME})\(?([A-Z]|[0-9]{{1,2}})\)?(?!\w)"
@@ -73,6 +78,15 @@ def read_choice(surface: str, options: Options) -> str | None:
         return f"({named[0]})" if len(named) == 1 else None
     label = _by_text(text, options) or (_contained(text, options) if kept == text else None)
     return f"({label})" if label else None
+
+
+def read_beside(surface: str) -> str | None:
+    """An answer that settles on something, but on no single option: `(A) and (B)`, `(None of the above)`, `(G)` of four.
+
+    It is a wrong answer rather than none; what merely fails to say anything stays unread.
+    """
+    text = plain(surface)
+    return text if _BESIDE.fullmatch(text) else None
 
 
 def exact_choice(surface: str, options: Options) -> str | None:

@@ -22,6 +22,7 @@ _WRAPPERS = (
     ("**", "**"), ("__", "__"), ("*", "*"), ("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"),
     ("`", "`"), ('"', '"'), ("“", "”"), ("'", "'"), ("‘", "’"),
 )  # fmt: skip
+_NO_ANSWER_YET = re.compile(r"\A(?:[\s:]|[*_]++(?=[\s:]|\Z))++")
 _COMMAND = re.compile(r"\\(?:boxed|fbox|text\w*|mathrm|mathbf|mathit|operatorname)[ ]?\{")
 _FRACTION = re.compile(r"\\[dt]?frac\{([^{}]{1,60})\}\{([^{}]{1,60})\}")
 _INNER_COMMAND = re.compile(r"\\(?:boxed|fbox|text\w*|math\w+|operatorname)[ ]?\{([^{}]*)\}")
@@ -82,8 +83,7 @@ def _goes_on(text: str, start: int, stop: re.Match[str], limit: int) -> bool:
 
 def _unwrap(text: str) -> str:
     """Take one layer of wrappers off."""
-    text = text.strip().lstrip(":").strip().rstrip(".。 \t")
-    text = _without_orphans(text)
+    text = _without_orphans(_NO_ANSWER_YET.sub("", text).strip().rstrip(".。 \t"))
     for opens, closes in _WRAPPERS:
         if len(text) >= len(opens) + len(closes) and text.startswith(opens) and text.endswith(closes):
             inside = text[len(opens) : -len(closes)]

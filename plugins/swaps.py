@@ -1,7 +1,7 @@
 """Toy task `swaps`: who holds what after some swaps, in the spirit of BIG-Bench Hard's shuffled objects."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import permutations
@@ -69,7 +69,7 @@ class Swaps:
         people = scene.people
         pieces = _tell(scene, None)
         held = ", ".join(f"{name} has the {thing}" for name, thing in zip(people, scene.things, strict=True))
-        swaps = " ".join(f"{people[one]} and {people[two]} swap." for one, two in scene.swaps)
+        swaps = " ".join(f"Swap {at}: {people[one]} and {people[two]}." for at, (one, two) in enumerate(scene.swaps, 1))
         listed = "\n".join(f"({letter}) {thing}" for letter, thing in zip(LETTERS, scene.options, strict=False))
         return Puzzle(
             question=f"{held}. {swaps} What does {people[scene.asked]} have at the end?\nOptions:\n{listed}",
@@ -114,12 +114,15 @@ def _decode(options: SwapsOptions, code: int) -> Scene:
 def _tell(scene: Scene, slip: Slip | None) -> tuple[str, ...]:
     held = list(scene.things)
     pieces = ["Start: "]
-    _say_state(pieces, scene.people, held)
+    _say_held(pieces, scene.people, held, range(len(held)))
+    pieces.append(". ")
     for at, pair in enumerate(scene.swaps):
+        if slip is not None and slip.swap == at and slip.what == "skipped":
+            pieces += [""] * (22 + 4 * len(held))
+            continue
+        pieces.append(f"Swap {at + 1}: ")
         if slip is None or slip.swap != at:
             _say_swap(pieces, scene.people, held, pair, "both")
-        elif slip.what == "skipped":
-            pieces += [""] * (6 + 3 * len(held))
         elif slip.what == "other":
             _say_swap(pieces, scene.people, held, slip.pair, "both")
         else:
@@ -138,19 +141,24 @@ def _say_swap(pieces: list[str], people: Sequence[str], held: list[str], pair: t
         "first": f"only {people[one]} changes",
         "second": f"only {people[two]} changes",
     }
-    pieces += (people[one], " and ", people[two], " swap, ", said[change], ": ")
+    _say_held(pieces, people, held, pair)
+    pieces += (", ", said[change], ": ")
     new = held[two], held[one]
     if change != "second":
         held[one] = new[0]
     if change != "first":
         held[two] = new[1]
-    _say_state(pieces, people, held)
+    _say_held(pieces, people, held, pair)
+    pieces.append(". Now ")
+    _say_held(pieces, people, held, range(len(held)))
+    pieces.append(". ")
 
 
-def _say_state(pieces: list[str], people: Sequence[str], held: Sequence[str]) -> None:
-    last = len(held) - 1
-    for at, thing in enumerate(held):
-        pieces += (f"{people[at]} ", thing, ". " if at == last else ", ")
+def _say_held(pieces: list[str], people: Sequence[str], held: Sequence[str], whose: Iterable[int]) -> None:
+    comma = ""
+    for one in whose:
+        pieces += (comma, people[one], " ", held[one])
+        comma = ", "
 
 
 def _logical(scene: Scene) -> list[Slip]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from editctl.answers import KINDS, infer_kind, judge, kind_of, read_answer, same_answer
+from editctl.answers import KINDS, infer_kind, judge, kind_of, same_answer
 from editctl.conclusion import CANONICAL, canonicalise, find_conclusion
 from editctl.errors import UsageError
 from editctl.readers import PAIRS, read_brackets, read_list, read_number

@@ -49,15 +49,23 @@ def test_choice_wrong(answer: str) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        "(A) and (D).", "both (A) and (D).", "(A) or (D).", "either A or D.", "A and D", "A, B and D.",
-        "(A), (D).",
-        "(D)/(A)", "neither (A) nor (D).", "not (D).", "(E).", "the green cup.", "ball",
-        "not the brown present",
-        "red ball or brown present", "(None of the above).",
+        "either A or D.", "A and D", "A, B and D.", "neither (A) nor (D).", "not (D).", "the green cup.", "ball",
+        "not the brown present", "red ball or brown present",
     ],
 )  # fmt: skip
 def test_choice_unread(answer: str) -> None:
     assert verdict(answer, ask("(D)", BALLS)) == "none"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "(A) and (D).", "both (A) and (D).", "(A) or (D).", "(A), (D).", "(D)/(A)", "(E).", "(None of the above).",
+        "none of the options", "neither",
+    ],
+)  # fmt: skip
+def test_an_answer_that_is_no_single_option_is_wrong_and_not_missing(answer: str) -> None:
+    assert verdict(answer, ask("(D)", BALLS)) == "wrong"
 
 
 @pytest.mark.parametrize(

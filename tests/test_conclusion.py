@@ -1,7 +1,7 @@
 """Finding the conclusion, its sentence's end and its answer; writing it in canonical form."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from editctl.conclusion import CANONICAL, canonicalise, find_conclusion, split_conclusion
@@ -190,6 +190,8 @@ def test_spans_lie_inside_the_text(text: str) -> None:
 
 
 @given(MESSY)
+@example("####U.S")
+@example("So the answer is\\boxed{** **So the answer is}")
 def test_canonicalise_is_idempotent_and_keeps_the_answer(text: str) -> None:
     found = find_conclusion(text)
     if found is not None:

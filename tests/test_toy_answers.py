@@ -48,7 +48,7 @@ def solve_boolean(text: str) -> str:
 
 def solve_swaps(text: str) -> str:
     held = dict(re.findall(r"(\w+) has the (\w+)", text))
-    for one, two in re.findall(r"(\w+) and (\w+) swap\.", text):
+    for one, two in re.findall(r"Swap \d+: (\w+) and (\w+)\.", text):
         held[one], held[two] = held[two], held[one]
     asked = re.findall(r"What does (\w+) have", text)[0]
     listed: list[tuple[str, str]] = re.findall(r"^(\([A-H]\)) (\w+)$", text, re.MULTILINE)

@@ -189,28 +189,33 @@ def test_swaps_have_one_slip_and_its_consequences() -> None:
 
 
 def swap_faults(question: str, text: str) -> int:
-    start, *steps = re.findall(r"(Start|\w+ and \w+ swap, [\w ]+): ([^.]*)\. ", text)
-    held = dict(state.split() for state in start[1].split(", "))
-    assert held == dict(re.findall(r"(\w+) has the (\w+)", question))
-    ordered = re.findall(r"(\w+ and \w+) swap\.", question)
-    # A skipped swap is one fault; otherwise the steps stand one against one.
-    wrong = len(ordered) - len(steps)
-    told = [head.partition(" swap, ")[0] for head, _ in steps]
-    wrong += sum(one != two for one, two in zip(ordered, told, strict=True)) if not wrong else 0
-    for head, said in steps:
-        pair, _, change = head.partition(" swap, ")
-        one, two = pair.split(" and ")
-        after = {**held, one: held[two], two: held[one]}
+    """Slips found, sentence by sentence, each against what was held before it."""
+    held = dict(re.findall(r"(\w+) has the (\w+)", question))
+    assert text.startswith(f"Start: {', '.join(map(' '.join, held.items()))}. ")
+    ordered = re.findall(r"Swap (\d+): (\w+) and (\w+)\.", question)
+    steps = {step[0]: step[1:] for step in SWAP.findall(text)}
+    wrong = 0
+    for number, one, two in ordered:
+        if number not in steps:
+            wrong += 1
+            continue
+        first, gave, second, got, change, new, now = steps[number]
+        wrong += (first, second) != (one, two)
+        assert (gave, got) == (held[first], held[second])
+        after = {**held, first: got, second: gave}
         if change != "both change":
-            kept = two if change == f"only {one} changes" else one
+            kept = second if change == f"only {first} changes" else first
             after[kept] = held[kept]
             wrong += 1
-        held = dict(state.split() for state in said.split(", "))
+        assert new == f"{first} {after[first]}, {second} {after[second]}"
+        held = dict(state.split() for state in now.split(", "))
         assert held == after
     asked = re.findall(r"What does (\w+) have", question)[0]
     assert f"{conclusion(text)} {held[asked]}" in question
     return wrong
 
+
+SWAP = re.compile(r"Swap (\d+): (\w+) (\w+), (\w+) (\w+), ([\w ]+): ([^.]*)\. Now ([^.]*)\. ")
 
 COMPARED = re.compile(r"(\d) ([<>]) (\d) asks if \d is (larger|smaller): (True|False)")
 JOINED = re.compile(r"(True|False) (and|or) (True|False) has (\d) True, (?:and|or) needs ([\w ]+): (True|False)")

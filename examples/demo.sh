@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# The main job, offline: questions -> dual chains -> alignments -> two students -> their scores.
+# Generated questions stand in for a data set, the oracle for a paid teacher, a tiny model for a student.
+set -euo pipefail
+
+out=${1:-runs/demo}
+updates=500
+rm -rf "$out"
+mkdir -p "$out"
+export EDITCTL_STATE="$out/state" HF_HUB_OFFLINE=1
+
+echo "1. gen-dual: a right and a wrong chain for each of 4,000 questions"
+editctl gen-dual 'toy:chain?n=4000' -t oracle -T error-rate=0.2 -m logical,knowledge,calculation -o "$out/dual.jsonl"
+
+echo "2. align: where the two chains of each question part"
+editctl align "$out/dual.jsonl" -o "$out/aligned.jsonl"
+
+echo "3. train: nothing, std-cot and edit, the last two for $updates updates each"
+editctl train "$out/aligned.jsonl" -s tiny -r std-cot --max-steps 0 -o "$out/untrained"
+editctl train "$out/aligned.jsonl" -s tiny -r std-cot --max-steps $updates -o "$out/std-cot"
+editctl train "$out/aligned.jsonl" -s tiny -r edit --max-steps $updates -o "$out/edit"
+
+echo "4. eval: 200 new questions of the same kind, 200 harder ones"
+for student in untrained std-cot edit; do
+    editctl eval "$out/$student" 'toy:chain?split=test&n=200' 'toy:chain?split=ood&n=200' \
+        --max-new-tokens 192 -o "$out/$student.predictions.jsonl" --json > "$out/$student.scores.json"
+done
+
+python "$(dirname "$0")/demo_table.py" "$out"

@@ -1,0 +1,41 @@
+"""Shared by all tests: a state folder of their own, no network by accident, a record of what was skipped."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_NOTED: dict[str, str] = {}
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Manifests go to a folder of the test; no hub is asked; no key of the developer's is seen."""
+    folder = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("EDITCTL_STATE", str(folder))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
+    monkeypatch.setenv("NO_COLOR", "1")
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_BASE"):
+        monkeypatch.delenv(name, raising=False)
+    yield folder
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note a skip; with xdist this runs in the main process, which hears all reports."""
+    if report.skipped and not hasattr(report, "wasxfail"):
+        _NOTED[report.nodeid] = _reason(report.longrepr)
+
+
+def _reason(text: Any) -> str:
+    return str(text[2] if isinstance(text, tuple) else text).removeprefix("Skipped: ")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the record where tools/check_skips.py looks for it (not from xdist's workers)."""
+    if not hasattr(session.config, "workerinput"):
+        folder = session.config.rootpath / ".pytest_cache"
+        folder.mkdir(exist_ok=True)
+        (folder / "editctl-skips.json").write_text(json.dumps(_NOTED), encoding="utf-8")
