@@ -81,7 +81,7 @@ def read_choice(surface: str, options: Options) -> str | None:
 
 
 def read_beside(surface: str) -> str | None:
-    """An answer that settles on something, but on no single option: `(A) and (B)`, `(None of the above)`, `(G)` of four.
+    """An answer that settles on something, but on no single option: `(A) and (B)`, `(None of the above)`.
 
     It is a wrong answer rather than none; what merely fails to say anything stays unread.
     """

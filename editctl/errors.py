@@ -17,15 +17,18 @@ class UsageError(EditctlError):
 
 
 class InputError(EditctlError):
-    """Bad input data: names the file and, where there is one, the line and the field."""
+    """Bad input data: names the file and, where there is one, the line and the field.
+
+    `line` is a number, or words where a format has no lines (`row 3`).
+    """
 
     exit_code = 2
 
     def __init__(
-        self, message: str, *, file: str | None = None, line: int | None = None, field: str | None = None
+        self, message: str, *, file: str | None = None, line: int | str | None = None, field: str | None = None
     ) -> None:
         place = [file] if file else []
-        place += [f"line {line}"] if line else []
+        place += [line if isinstance(line, str) else f"line {line}"] if line else []
         place += [f"field {field!r}"] if field else []
         super().__init__(": ".join([", ".join(place), message] if place else [message]))
 

@@ -5,18 +5,17 @@ Knows bytes and lines; knows no record and no stage.
 
 import contextlib
 import errno
-import gzip
 import hashlib
 import io
 import os
 import sys
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from editctl.errors import EditctlError, InputError, UsageError
+from editctl.packing import packer, unpacked, unpacking_errors
 
 STDIO = "-"
 
@@ -41,47 +40,60 @@ class HashingReader(io.RawIOBase):
 
 
 class InputFile:
-    """One input: a path, or `-` for stdin. `text` yields its decoded lines."""
+    """One input, unpacked by its name: a path, or `-` for stdin."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.name = "stdin" if path == STDIO else path
-        self._hashing = HashingReader(_open_raw(path))
-        self.text = self._decode()
-
-    def _decode(self) -> IO[str]:
-        stream: Any = io.BufferedReader(self._hashing, 1 << 16)
-        if self.path.endswith(".gz"):
-            stream = gzip.GzipFile(fileobj=stream)
-        elif self.path.endswith(".zst"):
-            import zstandard
-
-            stream = io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(stream))
-        return io.TextIOWrapper(stream, encoding="utf-8-sig", newline=None)
+        self._file = _open_raw(path)
+        self._hashing = HashingReader(self._file)
+        self._bytes = unpacked(cast(BinaryIO, io.BufferedReader(self._hashing, 1 << 16)), path)
 
     def lines(self) -> Iterator[tuple[int, str]]:
-        """Number and text of each line, from 1.
+        """Number and text of each line, from 1; a byte order mark is dropped, every line ends in one newline.
 
         Raises:
             InputError: bytes that are no UTF-8 text or no whole archive.
         """
         number = 0
         try:
-            for number, line in enumerate(self.text, 1):
-                yield number, line
-        except _unreadable(self.path) as error:
-            raise InputError(f"can't be read as text: {error}", file=self.name, line=number + 1) from error
+            for number, data in enumerate(self._bytes, 1):
+                # Decoded line by line: a decoder over the whole stream reads ahead and would blame another line.
+                line = data.decode("utf-8-sig" if number == 1 else "utf-8")
+                yield number, line[:-2] + "\n" if line.endswith("\r\n") else line
+        except UnicodeDecodeError as error:
+            raise InputError(f"is no UTF-8 text ({error.reason})", file=self.name, line=number) from error
+        except unpacking_errors(self.path) as error:
+            raise InputError(f"can't be unpacked: {error}", file=self.name, line=number + 1) from error
+        finally:
+            self.close()
+
+    def read(self) -> bytes:
+        """All bytes, unpacked. Raises InputError for what is no whole archive."""
+        try:
+            return self._bytes.read()
+        except unpacking_errors(self.path) as error:
+            raise InputError(f"can't be unpacked: {error}", file=self.name) from error
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Give the file back; stdin stays open."""
+        if self.path != STDIO:
+            self._file.close()
 
     def sha256(self) -> str | None:
         """Hash of all bytes; None for a stream that was not read to its end."""
-        if not self._hashing.at_end and self.path != STDIO:
-            while self._hashing.read(1 << 20):
-                pass
-        return self._hashing.sha256.hexdigest() if self._hashing.at_end else None
+        if self._hashing.at_end:
+            return self._hashing.sha256.hexdigest()
+        self.close()
+        return None if self.path == STDIO else sha256_of(Path(self.path))
 
 
 def _open_raw(path: str) -> BinaryIO:
     if path == STDIO:
+        if sys.stdin is None:
+            raise UsageError("stdin is closed; name an input file")
         return sys.stdin.buffer
     try:
         return Path(path).open("rb")
@@ -91,57 +103,60 @@ def _open_raw(path: str) -> BinaryIO:
         raise InputError(f"can't be opened: {error.strerror}", file=path) from error
 
 
-def _unreadable(path: str) -> tuple[type[Exception], ...]:
-    errors: tuple[type[Exception], ...] = (UnicodeDecodeError, EOFError, zlib.error, gzip.BadGzipFile)
-    if path.endswith(".zst"):
-        import zstandard
-
-        errors += (zstandard.ZstdError,)
-    return errors
-
-
 def stdin_is_piped() -> bool:
     """True when a file argument that was left out can be read from stdin."""
     return sys.stdin is not None and not sys.stdin.isatty()
 
 
 class OutputFile:
-    """One output, written beside its place and moved in by `commit`; `-` is stdout and is not undone."""
+    """One output, written beside its place and moved in by `commit`.
+
+    `-` (stdout), devices and named pipes are written as they stand and can't be undone. A link is followed: the file
+    it leads to is replaced, not the link.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.rows = 0
         self.digest = hashlib.sha256()
         self.committed = False
+        self.place = Path(os.path.realpath(path))
+        """Where the rows end up, for an output that is no stream."""
+        self.is_stream = path == STDIO or (self.place.exists() and not self.place.is_file() and not self.place.is_dir())
         self._temporary: Path | None = None
-        self._zip: Any = None
-        self._raw: Any = sys.stdout.buffer if path == STDIO else self._open_beside(Path(path))
-        if path.endswith(".gz"):
-            self._zip = gzip.GzipFile(fileobj=self._raw, mode="wb", mtime=0, filename="")
-        elif path.endswith(".zst"):
-            import zstandard
+        self._raw: Any = self._open_stream() if self.is_stream else self._open_beside()
+        self._zip = packer(self._raw, path)
 
-            self._zip = zstandard.ZstdCompressor().stream_writer(cast(Any, self._raw), closefd=False)
+    def _open_stream(self) -> BinaryIO:
+        if self.path != STDIO:
+            with disk_errors(self.path):
+                return cast(BinaryIO, _HashedFile(Path(self.path).open("wb"), self.digest))
+        if sys.stdout is None:
+            raise UsageError("stdout is closed; name a file with -o")
+        return sys.stdout.buffer
 
-    def _open_beside(self, path: Path) -> "_HashedFile":
-        if path.is_dir():
-            raise UsageError(f"{path}: is a folder; name a file")
-        if not path.parent.is_dir():
-            raise UsageError(f"{path}: there is no folder {path.parent}; make it first")
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    def _open_beside(self) -> "_HashedFile":
+        if self.place.is_dir():
+            raise UsageError(f"{self.path}: is a folder; name a file")
+        if not self.place.parent.is_dir():
+            raise UsageError(f"{self.path}: there is no folder {Path(self.path).parent}; make it first")
+        temporary = self.place.with_name(f".{self.place.name}.{os.getpid()}.tmp")
         try:
-            return _HashedFile(self._temporary.open("wb"), self.digest)
+            opened = _HashedFile(temporary.open("wb"), self.digest)
         except OSError as error:
-            raise UsageError(f"{path}: can't be written: {error.strerror}") from error
+            raise UsageError(f"{self.path}: can't be written: {error.strerror}; name another place") from error
+        self._temporary = temporary
+        return opened
 
     def write(self, line: str) -> None:
         """Append one line (given without its end)."""
         data = line.encode("utf-8") + b"\n"
         with disk_errors(self.path):
             (self._zip or self._raw).write(data)
-            if self._temporary is None:
-                self.digest.update(data)
+            if self.is_stream:
                 self._raw.flush()
+        if self.path == STDIO:
+            self.digest.update(data)
         self.rows += 1
 
     def commit(self) -> None:
@@ -150,27 +165,30 @@ class OutputFile:
             if self._zip is not None:
                 self._zip.close()
             self._raw.flush()
-            if self._temporary is not None:
+            if self.path != STDIO:
                 self._raw.close()
-                self._temporary.replace(self.path)
+            if self._temporary is not None:
+                self._temporary.replace(self.place)
         self.committed = True
 
     def abandon(self) -> None:
         """Drop what was written; what stood at the place before still stands there."""
         if self._temporary is not None and not self.committed:
-            self._raw.close()
+            with contextlib.suppress(OSError):  # a full disk may be why it is abandoned
+                self._raw.close()
             self._temporary.unlink(missing_ok=True)
 
     def set_aside(self) -> Path | None:
         """Keep what was written so far as NAME.partial (for an interrupted run); None when that is nothing."""
-        if self._temporary is None or not self.rows:
+        if self._temporary is None or not self.rows or self.committed:
             self.abandon()
             return None
         place = Path(self.path + ".partial")
-        if self._zip is not None:
-            self._zip.close()
-        self._raw.close()
-        self._temporary.replace(place)
+        with disk_errors(str(place)):
+            if self._zip is not None:
+                self._zip.close()
+            self._raw.close()
+            self._temporary.replace(place)
         self._temporary = None
         return place
 
@@ -181,6 +199,11 @@ class OutputFile:
     def file_number(self) -> int:
         """Descriptor behind stdout."""
         return int(self._raw.fileno())
+
+
+def hush() -> None:
+    """The reader of our stdout went away (`| head`): what is still to be flushed goes nowhere, without a noise."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _HashedFile(io.RawIOBase):
@@ -199,15 +222,25 @@ class _HashedFile(io.RawIOBase):
 
     def close(self) -> None:
         if not self.file.closed:
-            with contextlib.suppress(OSError):
-                os.fsync(self.file.fileno())
-            self.file.close()
+            try:
+                self.file.flush()
+                _sync(self.file.fileno())
+            finally:
+                self.file.close()
 
     def fileno(self) -> int:
         return self.file.fileno()
 
     def writable(self) -> bool:
         return True
+
+
+def _sync(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EROFS):  # pipes and devices know no fsync
+            raise
 
 
 class disk_errors(contextlib.AbstractContextManager[None]):

@@ -1,6 +1,7 @@
 """Rows as JSON lines. A bad line is reported with file, line and field; NaN is no JSON here."""
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -44,12 +45,13 @@ def parse_row(line: str, file: str, number: int) -> Row:
     Raises:
         InputError: with file and line.
     """
-    reader = jsonlines.Reader([line], loads=_loads)
+    reader = jsonlines.Reader([line], loads=loads)
     try:
         row = reader.read(type=dict)
     except (jsonlines.InvalidLineError, ValueError, RecursionError) as error:
         cause = getattr(error, "__cause__", None) or error
-        raise InputError(f"is no JSON object: {_first_line(cause)}", file=file, line=number) from error
+        message = f"is no JSON object ({json_fault(cause)}); mend or remove the line"
+        raise InputError(message, file=file, line=number) from error
     return dict(row)
 
 
@@ -64,7 +66,7 @@ def read_records(source: InputFile, convert: Callable[[Row], T]) -> Iterator[T]:
 class locate:
     """Give a FieldError raised inside the file and line it belongs to."""
 
-    def __init__(self, file: str, line: int | None) -> None:
+    def __init__(self, file: str, line: int | str | None) -> None:
         self.file = file
         self.line = line
 
@@ -106,13 +108,26 @@ def write_row(target: OutputFile, row: Mapping[str, Any]) -> None:
     target.write(dumps(row))
 
 
-def _loads(text: str) -> Any:
-    return json.loads(text, parse_constant=_refuse_constant)
+def loads(text: str) -> Any:
+    """A JSON value. Raises ValueError for what is none: broken text, NaN, a number beyond a float's range."""
+    return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON value")
 
 
-def _first_line(error: BaseException) -> str:
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text} is too large a number")
+    return value
+
+
+def json_fault(error: BaseException) -> str:
+    """What is wrong with a JSON text, in a few words."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at column {error.colno}"
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
     return str(error).splitlines()[0] if str(error) else type(error).__name__

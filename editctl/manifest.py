@@ -22,7 +22,20 @@ from editctl import __version__
 from editctl.files import write_text
 
 Manifest = dict[str, Any]
-_SECRET = re.compile(r"(^|[-_.])(api[-_]?key|key|token|secret|password|authorization|credentials?)$", re.IGNORECASE)
+_SECRET = re.compile(
+    r"((^|[-_.])key|(api|access|secret|private|auth)[-_]?key|token|secret|passw(or)?d|passphrase|authorization|bearer"
+    r"|cookie|credentials?)$",
+    re.IGNORECASE,
+)
+"""Names whose values are secrets."""
+_SECRET_TEXT = re.compile(
+    r"(?<=://)[^/@\s]+(?=@)"  # user:password@ of an address
+    r"|(?<=[?&])(?P<name>[\w.-]*(?:key|token|secret|password|signature))=[^&\s#]+"  # ?api_key=... of an address
+    r"|\b(?:sk|hf|gsk|xai)[-_][\w-]{16,}"  # keys as providers write them
+    r"|\bBearer\s+[\w.~+/=-]{8,}",
+    re.IGNORECASE,
+)
+_HIDDEN = "(secret)"
 _WATCHED = (
     "torch",
     "transformers",
@@ -36,6 +49,8 @@ _WATCHED = (
 )
 _PIPE_LIFETIME = 60.0
 """Seconds a pipe's mark may be older than the process that reads the pipe; older ones are from another pipe."""
+_MARK_LIFETIME = 7 * 24 * 3600.0
+"""Seconds after which a mark that nobody took away (its reader was another program) is swept up."""
 
 
 @dataclass(slots=True)
@@ -64,7 +79,7 @@ class Lineage:
             "options": redact(self.options),
             "inputs": self.inputs,
             "outputs": outputs,
-            **self.facts,
+            **{key: redact_text(value) if isinstance(value, str) else value for key, value in self.facts.items()},
             "versions": versions(),
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
             "seconds": round(time.time() - self.started, 3),
@@ -105,9 +120,9 @@ def beside(output: Path, kind: str = "manifest", suffix: str = ".json") -> Path:
 
 
 def redact(options: Mapping[str, Any]) -> Manifest:
-    """Options without secrets, at any depth; `key=value` texts included."""
+    """Options without secrets, at any depth: nested objects, `key=value` texts, JSON and addresses inside texts."""
     return {
-        key: "(secret)" if _SECRET.search(key) and value else _redact_value(value) for key, value in options.items()
+        key: _HIDDEN if _SECRET.search(str(key)) and value else _redact_value(value) for key, value in options.items()
     }
 
 
@@ -116,11 +131,21 @@ def _redact_value(value: Any) -> Any:
         return redact(value)
     if isinstance(value, list | tuple):
         return [_redact_value(item) for item in value]
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, str) and "=" in value and _SECRET.search(value.partition("=")[0]):
-        return value.partition("=")[0] + "=(secret)"
-    return value
+    return redact_text(str(value)) if isinstance(value, str | Path) else value
+
+
+def redact_text(text: str) -> str:
+    """A text without the secrets it can be seen to hold."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if isinstance(value, dict | list):
+        return json.dumps(_redact_value(value), ensure_ascii=False)
+    key, sign, rest = text.partition("=")
+    if sign and key.replace("-", "_").isidentifier():
+        return f"{key}={_HIDDEN if _SECRET.search(key) else redact_text(rest)}"
+    return _SECRET_TEXT.sub(lambda found: f"{found['name']}={_HIDDEN}" if found["name"] else _HIDDEN, text)
 
 
 def versions() -> dict[str, str]:
@@ -153,7 +178,14 @@ class PipeMark:
         """Called by the writer before its first row."""
         if self.is_pipe:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._sweep()
             self.path.write_text(str(os.getpid()), encoding="utf-8")
+
+    def _sweep(self) -> None:
+        for old in self.path.parent.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if old.stat().st_mtime < time.time() - _MARK_LIFETIME:
+                    old.unlink()
 
     def take_away(self) -> None:
         """Called by the writer when its manifest is saved, and by the reader when it has looked."""

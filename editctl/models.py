@@ -123,26 +123,39 @@ def load(spec: str, *, device: str, dtype: str, trust_remote_code: bool = False)
     Raises:
         UsageError: a student that can't be found or read.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     check_name(spec)
-    adapter = Path(spec) / ADAPTER_FILE
-    base = json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"] if adapter.is_file() else spec
+    torch_dtype = _dtype(dtype, device)
+    adapted = (Path(spec) / ADAPTER_FILE).is_file()
     quietly()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(spec, trust_remote_code=trust_remote_code)
-        model = AutoModelForCausalLM.from_pretrained(
-            base, dtype=_dtype(dtype, device), trust_remote_code=trust_remote_code
-        )
-    except (OSError, ValueError, ImportError, KeyError) as error:
+        base = _base_of(Path(spec)) if adapted else _absolute(spec)
+        words = spec if not adapted or (Path(spec) / "tokenizer_config.json").is_file() else base
+        tokenizer = AutoTokenizer.from_pretrained(words, trust_remote_code=trust_remote_code)
+        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch_dtype, trust_remote_code=trust_remote_code)
+        if adapted:
+            model = _with_adapter(model, spec)
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as error:
         raise UsageError(f"student {spec}: can't be loaded: {' '.join(str(error).split())[:300]}") from error
-    adapters: tuple[str, ...] = ()
-    if adapter.is_file():
-        from peft import PeftModel
+    return Student(spec, model.to(device), tokenizer, "pretrained", ("start",) if adapted else ())
 
-        model = PeftModel.from_pretrained(model, spec, adapter_name="start")
-        adapters = ("start",)
-    return Student(spec, model.to(device), tokenizer, "pretrained", adapters)
+
+def _base_of(folder: Path) -> str:
+    """The model an adapter was trained on."""
+    return _absolute(json.loads((folder / ADAPTER_FILE).read_text(encoding="utf-8"))["base_model_name_or_path"])
+
+
+def _absolute(spec: str) -> str:
+    """A folder's full path, so that an adapter finds its base from anywhere; a hub id as it is."""
+    return str(Path(spec).resolve()) if Path(spec).is_dir() else spec
+
+
+def _with_adapter(model: Any, folder: str) -> Any:
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, folder, adapter_name="start")
 
 
 def load_tokenizer(spec: str) -> Any:
@@ -181,7 +194,10 @@ def _dtype(wanted: str, device: str) -> Any:
 
     if wanted == "auto":
         return torch.bfloat16 if device.startswith("cuda") else torch.float32
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[wanted]
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if wanted not in known:
+        raise UsageError(f"--dtype {wanted!r} is unknown; {near_misses(wanted, ['auto', *known])}")
+    return known[wanted]
 
 
 def quietly() -> None:
@@ -198,13 +214,26 @@ def generate(
     """Greedy continuations, batched by length: number of the prompt and the new ids (without the end token).
 
     Batches come out longest first; `batch_tokens` bounds prompts x (longest prompt + max_new_tokens).
+
+    Raises:
+        UsageError: more tokens than the student has positions.
     """
+    _check_positions(student, max(map(len, prompts), default=0), max_new_tokens)
     order = sorted(range(len(prompts)), key=lambda number: (-len(prompts[number]), number))
     while order:
         size = max(1, batch_tokens // (len(prompts[order[0]]) + max_new_tokens))
         batch, order = order[:size], order[size:]
         texts = _continue(student, [prompts[number] for number in batch], end, max_new_tokens)
         yield from zip(batch, texts, strict=True)
+
+
+def _check_positions(student: Student, longest: int, max_new_tokens: int) -> None:
+    positions = getattr(student.model.config, "max_position_embeddings", None)
+    if positions is not None and longest + max_new_tokens > positions:
+        raise UsageError(
+            f"student {student.name}: has {positions} positions, but the longest prompt takes {longest} tokens and "
+            f"{max_new_tokens} may follow; lower --max-new-tokens, or leave the longest questions out"
+        )
 
 
 def _continue(student: Student, prompts: list[Sequence[int]], end: int, max_new_tokens: int) -> list[list[int]]:
@@ -226,9 +255,4 @@ def _continue(student: Student, prompts: list[Sequence[int]], end: int, max_new_
     device = next(student.model.parameters()).device
     with torch.inference_mode():
         out = student.model.generate(input_ids=ids.to(device), attention_mask=mask.to(device), generation_config=config)
-    return [_until(row, end, pad) for row in out[:, width:].tolist()]
-
-
-def _until(ids: list[int], end: int, pad: int) -> list[int]:
-    cut = ids.index(end) if end in ids else len(ids)
-    return ids[:cut]
+    return [row[: row.index(end)] if end in row else row for row in out[:, width:].tolist()]

@@ -5,6 +5,7 @@ party's options are checked, listed and explained exactly as ours are.
 """
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -54,6 +55,9 @@ def fill(cls: type[T], values: Mapping[str, str], owner: str) -> T:
         if field is None:
             raise UsageError(f"{owner} has no option {key!r}; {near_misses(key, fields)}")
         parsed[field.name] = _convert(text, kinds[field.name], f"{owner}: option {key}")
+    missing = [flag for flag, field in fields.items() if field.name not in parsed and _is_needed(field)]
+    if missing:
+        raise UsageError(f"{owner} needs option {missing[0]}=VALUE")
     try:
         return cls(**parsed)
     except ValueError as error:
@@ -67,11 +71,22 @@ def describe(cls: type) -> list[dict[str, str]]:
         {
             "name": flag_name(field.name),
             "type": _type_name(kinds[field.name]),
-            "default": "" if field.default is None else str(field.default),
+            "default": _default_text(field),
             "help": field.metadata.get("help", ""),
         }
         for field in dataclasses.fields(cls)
     ]
+
+
+def _is_needed(field: "dataclasses.Field[Any]") -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _default_text(field: "dataclasses.Field[Any]") -> str:
+    if _is_needed(field):
+        return "needed"
+    value = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+    return "" if value is None else str(value)
 
 
 def _convert(text: str, kind: Any, where: str) -> Any:
@@ -82,13 +97,16 @@ def _convert(text: str, kind: Any, where: str) -> Any:
         return text
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         inner = [part for part in typing.get_args(kind) if part is not type(None)]
-        return None if text in ("", "none") else _convert(text, inner[0], where)
+        return None if text.lower() in ("", "none") else _convert(text, inner[0], where)
     if kind is bool:
         return _boolean(text, where)
     try:
-        return kind(text)
+        value = kind(text)
     except ValueError as error:
         raise UsageError(f"{where} is {text!r}; it takes {_type_name(kind)}") from error
+    if isinstance(value, float) and math.isnan(value):
+        raise UsageError(f"{where} is {text!r}; it takes {_type_name(kind)}")
+    return value
 
 
 def _boolean(text: str, where: str) -> bool:

@@ -66,16 +66,41 @@ class Talk:
 
 
 def print_table(console: Any, title: str, columns: list[str], rows: list[list[object]]) -> None:
-    """A table whose first column is text and whose others are figures."""
+    """A table; a column is set to the right where all its cells hold figures.
+
+    Long cells are folded on a terminal. Elsewhere nothing is folded and no line ends in spaces.
+    """
+    cells = [[clean(cell) for cell in row] for row in rows]
+    right = [bool(rows) and all(_is_figure(row[number]) for row in cells) for number in range(len(columns))]
+    if not console.is_terminal:
+        lines = _plain_table(columns, cells, right)
+        console.print("\n".join([title, *lines] if title else lines), markup=False, soft_wrap=True)
+        return
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(clean(cell)) for cell in row))
+    for column, figures in zip(columns, right, strict=True):
+        table.add_column(column, justify="right" if figures else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row))
     console.print(table, soft_wrap=False)
+
+
+def _is_figure(text: str) -> bool:
+    return not text or text[0].isdigit() or (text[0] in "-+." and text[1:2].isdigit())
+
+
+def _plain_table(columns: list[str], rows: list[list[str]], right: list[bool]) -> Iterator[str]:
+    from rich.cells import cell_len, set_cell_size
+
+    widths = [max(map(cell_len, column)) for column in zip(columns, *rows, strict=True)]
+    for row in [columns, *rows]:
+        cells = [
+            " " * (width - cell_len(cell)) + cell if figures else set_cell_size(cell, width)
+            for cell, width, figures in zip(row, widths, right, strict=True)
+        ]
+        yield "  ".join(cells).rstrip()
 
 
 class Bar:

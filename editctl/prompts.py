@@ -8,12 +8,14 @@ import importlib.metadata
 import importlib.resources
 import importlib.util
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from editctl.errors import UsageError, near_misses
 from editctl.interfaces import Message
+from editctl.registry import IMPORT_FAILURES
 
 ENDING = ".jinja"
 MISTAKES = "mistakes"
@@ -32,7 +34,8 @@ class Templates:
     @cached_property
     def places(self) -> list[Path]:
         """Folders in the order they are searched."""
-        return [*self.folders, *_announced(), Path(str(importlib.resources.files("editctl.templates")))]
+        announced = [place for package in packages() for place in package.places]
+        return [*self.folders, *announced, Path(str(importlib.resources.files("editctl.templates")))]
 
     @cached_property
     def environment(self) -> Any:
@@ -63,7 +66,7 @@ class Templates:
 
     def title(self, name: str) -> str:
         """The comment a template begins with: `{# what it is #}`."""
-        first = self.path(name).read_text(encoding="utf-8").strip().partition("#}")[0]
+        first = self.path(name).read_text(encoding="utf-8", errors="replace").strip().partition("#}")[0]
         return first.removeprefix("{#").strip() if first.startswith("{#") else ""
 
     def path(self, name: str) -> Path:
@@ -87,28 +90,85 @@ class Templates:
 
         path = self.path(name)
         try:
-            template = self.environment.get_template(f"{name}{ENDING}")
-            turns = self._turns(template, values)
-        except (jinja2.TemplateError, TypeError, ValueError) as error:
-            line = getattr(error, "lineno", None)
-            raise UsageError(f"template {path}{f', line {line}' if line else ''}: {error}") from error
+            turns = _turns(self.environment.get_template(f"{name}{ENDING}"), values)
+        except jinja2.TemplateNotFound as error:
+            known = [f"{other}{ENDING}" for other in self.names()]
+            advice = near_misses(str(error), known)
+            raise UsageError(f"template {path}: there is no template {error.name!r}; {advice}") from error
+        except (jinja2.TemplateError, *_TEMPLATE_FAULTS) as error:
+            raise UsageError(f"template {_place(error) or path}: {error}") from error
         if not any(turn["role"] == "user" and turn["content"] for turn in turns):
             raise UsageError(f"template {path}: renders to an empty user turn")
         return turns
 
-    @staticmethod
-    def _turns(template: Any, values: Mapping[str, Any]) -> tuple[Message, ...]:
-        if "user" not in template.blocks:
-            return (Message(role="user", content=template.render(values).strip()),)
-        context = template.new_context(dict(values))
-        texts = {role: "".join(block(context)).strip() for role, block in template.blocks.items()}
-        system = Message(role="system", content=texts.get("system", ""))
-        return (*((system,) if system["content"] else ()), Message(role="user", content=texts["user"]))
+
+_TEMPLATE_FAULTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What an expression in a template can raise."""
 
 
-def _announced() -> list[Path]:
-    """Folders of packages that the entry point group `editctl.templates` names."""
-    specs = [
-        importlib.util.find_spec(point.value) for point in importlib.metadata.entry_points(group="editctl.templates")
-    ]
-    return [Path(place) for spec in specs if spec for place in spec.submodule_search_locations or ()]
+def _turns(template: Any, values: Mapping[str, Any]) -> tuple[Message, ...]:
+    context = template.new_context(dict(values))
+    # Rendering the whole template first makes its parents' blocks known: `template.blocks` holds its own alone.
+    whole = "".join(template.root_render_func(context)).strip()
+    if "user" not in context.blocks:
+        return (Message(role="user", content=whole),)
+    texts = {
+        role: "".join(context.blocks[role][0](context)).strip() for role in ("system", "user") if role in context.blocks
+    }
+    system = Message(role="system", content=texts.get("system", ""))
+    return (*((system,) if system["content"] else ()), Message(role="user", content=texts["user"]))
+
+
+def _place(error: BaseException) -> str | None:
+    """File and line of the template an error arose in."""
+    import jinja2
+
+    if isinstance(error, jinja2.TemplateSyntaxError):
+        return f"{error.filename or error.name}, line {error.lineno}"
+    place, frame = None, error.__traceback__
+    while frame is not None:
+        template = frame.tb_frame.f_globals.get("__jinja_template__")
+        if template is not None:
+            place = f"{template.filename}, line {template.get_corresponding_lineno(frame.tb_lineno)}"
+        frame = frame.tb_next
+    return place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplatePackage:
+    """A package of template files that the entry point group `editctl.templates` names."""
+
+    name: str
+    target: str
+    origin: str
+    version: str
+    places: tuple[Path, ...]
+    error: str | None
+    """Why it can't be found; such a package is skipped."""
+
+
+def packages() -> list[TemplatePackage]:
+    """All announced packages of templates."""
+    found = []
+    for point in importlib.metadata.entry_points(group="editctl.templates"):
+        places, error = _package_places(point.value)
+        found.append(
+            TemplatePackage(
+                name=point.name,
+                target=point.value,
+                origin=point.dist.name if point.dist else "unknown",
+                version=point.dist.version if point.dist else "",
+                places=places,
+                error=error,
+            )
+        )
+    return found
+
+
+def _package_places(module: str) -> tuple[tuple[Path, ...], str | None]:
+    try:
+        spec = importlib.util.find_spec(module)
+    except IMPORT_FAILURES as error:
+        return (), f"{type(error).__name__}: {' '.join(str(error).split())}"
+    places = tuple(Path(place) for place in spec.submodule_search_locations or ()) if spec else ()
+    return places, None if places else f"there is no package {module}"

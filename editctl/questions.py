@@ -35,7 +35,7 @@ class QuestionReader:
         if "" in self.mapping.values():
             raise UsageError("--map needs a field name on both sides of the equals sign")
 
-    def read(self, rows: Iterable[tuple[int | None, Row]], name: str) -> Iterator[Question]:
+    def read(self, rows: Iterable[tuple[int | str, Row]], name: str) -> Iterator[Question]:
         """Questions of one file.
 
         Raises:
@@ -48,9 +48,8 @@ class QuestionReader:
             yield question
 
     def claim(self, identifier: str) -> None:
-        """Take an id that no row gave (a generated question's). Raises InputError when it was given before."""
-        with locate(identifier, None):
-            self._ids.add(identifier)
+        """Take the id of a question that was not read by `read`. Raises FieldError when it was given before."""
+        self._ids.add(identifier)
 
     def convert(self, row: Row) -> Question:
         """One row's question. Raises FieldError."""

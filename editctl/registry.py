@@ -9,7 +9,7 @@ import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,18 +36,29 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
 }
 
 
+NEEDED: Mapping[Kind, tuple[str, ...]] = {
+    "teachers": ("Options", "complete", "close"),
+    "tasks": ("Options", "size", "puzzle", "slip"),
+    "recipes": ("Options", "stages", "examples", "plan"),
+}
+"""What a class of each kind must have (see interfaces.py)."""
+
 IMPORT_FAILURES = (
     ArithmeticError,
     AssertionError,
     AttributeError,
+    EOFError,
+    EditctlError,
     ImportError,
     LookupError,
     NameError,
     OSError,
     RuntimeError,
     SyntaxError,
+    SystemExit,
     TypeError,
     ValueError,
+    Warning,
 )
 """What a stranger's code raises while it is imported, in practice."""
 
@@ -88,11 +99,34 @@ def load(kind: Kind, name: str) -> Any:
         PluginError: a plugin that breaks while it is loaded.
     """
     known = names(kind)
-    if name in known:
-        return _resolve(known[name], name)
-    if ":" in name:
-        return _resolve(name, name)
-    raise UsageError(f"unknown {kind[:-1]} {name!r}; {near_misses(name, known)}")
+    if name not in known and ":" not in name:
+        raise UsageError(f"unknown {kind[:-1]} {name!r}; {near_misses(name, known)}")
+    return _checked(kind, _resolve(known.get(name, name), name), name)
+
+
+def load_reference(name: str) -> tuple[Kind, Any]:
+    """The class behind a `file.py:Name` or `module:Name`, and what kind of plugin it is.
+
+    Raises:
+        PluginError: it can't be loaded, or is of no kind.
+    """
+    found = _resolve(name, name)
+    for kind in NEEDED:
+        if not _lacks(kind, found):
+            return kind, found
+    raise PluginError(f"{name} is no teacher, task or recipe; the lists of what each needs stand in interfaces.py")
+
+
+def _lacks(kind: Kind, found: Any) -> list[str]:
+    missing = [part for part in NEEDED[kind] if not hasattr(found, part)]
+    return missing or ([] if is_dataclass(found.Options) else ["Options that are a dataclass"])
+
+
+def _checked(kind: Kind, found: Any, name: str) -> Any:
+    missing = _lacks(kind, found)
+    if missing:
+        raise PluginError(f"{name} is no {kind[:-1]}: it has no {' and no '.join(missing)}")
+    return found
 
 
 def is_reference(name: str) -> bool:
@@ -109,18 +143,14 @@ def listing(kind: Kind) -> list[Listed]:
     for name, target in sorted(names(kind).items()):
         built_in = name in BUILT_IN[kind]
         distribution = None if built_in else points[name].dist
-        title, error = _title(target, name)
+        title, error = _title(kind, target, name)
         rows.append(
             Listed(
                 kind=kind,
                 name=name,
                 target=target,
-                origin="built-in" if built_in else distribution.name if distribution else "unknown",
-                version=importlib.metadata.version("editctl")
-                if built_in
-                else distribution.version
-                if distribution
-                else "",
+                origin="built-in" if built_in else getattr(distribution, "name", "unknown"),
+                version=importlib.metadata.version("editctl") if built_in else getattr(distribution, "version", ""),
                 title=title,
                 error=error,
             )
@@ -128,10 +158,10 @@ def listing(kind: Kind) -> list[Listed]:
     return rows
 
 
-def _title(target: str, name: str) -> tuple[str, str | None]:
+def _title(kind: Kind, target: str, name: str) -> tuple[str, str | None]:
     try:
-        found = _resolve(target, name)
-    except PluginError as error:
+        found = _checked(kind, _resolve(target, name), name)
+    except (PluginError, UsageError) as error:
         return "", str(error)
     return (found.__doc__ or "").strip().partition("\n")[0], None
 
@@ -147,7 +177,8 @@ def _resolve(target: str, name: str) -> Any:
     except FileNotFoundError as error:
         raise UsageError(f"{name}: no such file {place}") from error
     except IMPORT_FAILURES as error:
-        raise PluginError(f"plugin {name} can't be loaded: {type(error).__name__}: {error}") from error
+        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise PluginError(f"plugin {name} can't be loaded: {' '.join(reason.split())}") from error
     try:
         return getattr(module, attribute)
     except AttributeError:

@@ -68,11 +68,14 @@ class Fields:
             return str(value)
         if not isinstance(value, str):
             raise self._fail(key, f"must be text, not {_kind(value)}")
+        return self._sound(key, value)
+
+    def _sound(self, key: str, text: str) -> str:
         try:
-            value.encode("utf-8")
+            text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise self._fail(key, "holds half a surrogate pair, which is no text") from error
-        return value
+        return text
 
     def text(self, key: str) -> str:
         """The text of a field that must be there."""
@@ -90,7 +93,7 @@ class Fields:
             return None
         if not isinstance(value, list) or not all(isinstance(item, str | int | float) for item in value):
             raise self._fail(key, "must be a list of texts")
-        return tuple(str(item) for item in value)
+        return tuple(self._sound(key, str(item)) for item in value)
 
     def whole(self, key: str) -> int:
         """A whole number."""

@@ -1,8 +1,9 @@
 """Where questions come from: files of four formats, stdin, generated tasks. Opens and lists; converts nothing."""
 
 import csv
+import io
 import itertools
-import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -12,11 +13,12 @@ from editctl import toytasks
 from editctl.errors import InputError, UsageError
 from editctl.files import STDIO, InputFile
 from editctl.interfaces import Task
-from editctl.jsonl import Row, read_rows
+from editctl.jsonl import FieldError, Row, json_fault, loads, locate, read_rows
 from editctl.questions import QuestionReader
 from editctl.records import Question
 
-NumberedRows = Iterator[tuple[int | None, Row]]
+NumberedRows = Iterator[tuple[int | str, Row]]
+"""Line number and row; `row 3` where a format has no lines."""
 Opener = Callable[[str], InputFile]
 PACKED = (".gz", ".zst")
 
@@ -44,16 +46,17 @@ def _open_source(
     name: str, reader: QuestionReader, open_input: Opener, load_task: Callable[[str], Task]
 ) -> Iterator[Question]:
     if name.startswith("toy:"):
-        return _unique(toytasks.questions(toytasks.parse_source(name, load_task)), reader)
+        return _unique(name, toytasks.questions(toytasks.parse_source(name, load_task)), reader)
     if name.startswith("hf:"):
         raise UsageError(f"{name}: save the dataset as .jsonl or .parquet first; hub sources are not read yet")
     source = open_input(name)
     return reader.read(_rows(source), source.name)
 
 
-def _unique(questions: Iterable[Question], reader: QuestionReader) -> Iterator[Question]:
+def _unique(name: str, questions: Iterable[Question], reader: QuestionReader) -> Iterator[Question]:
     for question in questions:
-        reader.claim(question.id)
+        with locate(name, None):
+            reader.claim(question.id)
         yield question
 
 
@@ -96,17 +99,20 @@ def _json_rows(source: InputFile) -> NumberedRows:
     if not text.strip():
         return
     try:
-        value = json.loads(text)
+        value = loads(text)
     except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", None)
-        raise InputError(f"is no JSON: {error}", file=source.name, line=line) from error
+        raise InputError(f"is no JSON ({json_fault(error)})", file=source.name, line=line) from error
     if isinstance(value, dict):
         lists = [inner for inner in value.values() if isinstance(inner, list)]
         value = lists[0] if len(lists) == 1 else value
     if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
         raise InputError("must hold a list of objects", file=source.name)
-    for row in value:
-        yield None, row
+    yield from _numbered(value)
+
+
+def _numbered(rows: Iterable[Row]) -> NumberedRows:
+    return ((f"row {number}", row) for number, row in enumerate(rows, 1))
 
 
 def _csv_rows(source: InputFile) -> NumberedRows:
@@ -116,15 +122,20 @@ def _csv_rows(source: InputFile) -> NumberedRows:
         for row in reader:
             if None in row or None in row.values():
                 raise InputError("has another number of fields than the header", file=source.name, line=reader.line_num)
-            yield reader.line_num, {key: _csv_value(key, text) for key, text in row.items()}
+            with locate(source.name, reader.line_num):
+                values = {key: _csv_value(key, text) for key, text in row.items()}
+            yield reader.line_num, values
     except csv.Error as error:
-        raise InputError(f"is no CSV: {error}", file=source.name, line=reader.line_num) from error
+        raise InputError(f"is no CSV: {error}", file=source.name, line=reader.reader.line_num) from error
 
 
 def _csv_value(key: str, text: str) -> Any:
     """An empty cell is null; a cell of choices may hold a JSON list."""
     if key in ("choices", "options") and text.startswith("["):
-        return json.loads(text)
+        try:
+            return loads(text)
+        except (ValueError, RecursionError) as error:
+            raise FieldError(key, f"begins like a JSON list but is none ({json_fault(error)})") from error
     return text if text != "" else None
 
 
@@ -134,8 +145,27 @@ def _parquet_rows(source: InputFile) -> NumberedRows:
 
     try:
         # Parquet is read from its end, so a stream won't do: the hash is taken by reading the file once more.
-        with pyarrow.parquet.ParquetFile(source.path) as table:
-            for batch in table.iter_batches(1000):
-                yield from ((None, row) for row in batch.to_pylist())
+        place = io.BytesIO(source.read()) if source.path.endswith(PACKED) else source.path
+        with pyarrow.parquet.ParquetFile(place) as table:
+            rows = itertools.chain.from_iterable(batch.to_pylist() for batch in table.iter_batches(1000))
+            for number, row in _numbered(rows):
+                with locate(source.name, number):
+                    values = {key: _json_value(key, value) for key, value in row.items()}
+                yield number, values
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"is no parquet file: {str(error).splitlines()[0]}", file=source.name) from error
+
+
+def _json_value(key: str, value: Any) -> Any:
+    """A parquet value as JSON can spell it: NaN, which pandas writes for a missing value, is null; dates are text."""
+    if isinstance(value, dict):
+        return {name: _json_value(f"{key}.{name}", inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_value(key, inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        if math.isnan(value):
+            return None
+        raise FieldError(key, "is infinite, which JSON can't hold")
+    if isinstance(value, bytes):
+        raise FieldError(key, "holds bytes; text is needed")
+    return value if value is None or isinstance(value, str | int | float) else str(value)

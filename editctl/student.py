@@ -3,8 +3,9 @@
 Pure strings: prompts are built here, tokens are made in models.py.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from editctl.errors import UsageError
 from editctl.records import Prompt, Question
 
 Style = Literal["plain", "chat"]
@@ -49,7 +50,13 @@ def lead(prompt_text: str, target: str, style: Style) -> str:
 
 
 def choose_style(wanted: str, has_template: bool) -> Style:
-    """`auto` is chat where the tokenizer has a chat template."""
-    if wanted == "auto":
-        return "chat" if has_template else "plain"
-    return "chat" if wanted == "chat" else "plain"
+    """`auto` is chat where the tokenizer has a chat template.
+
+    Raises:
+        UsageError: an unknown style, or chat where there is no template.
+    """
+    if wanted not in ("auto", *get_args(Style)):
+        raise UsageError(f"prompt style {wanted!r} is unknown; use auto, plain or chat")
+    if wanted == "chat" and not has_template:
+        raise UsageError("prompt style chat: the student's tokenizer has no chat template; use plain")
+    return "plain" if wanted == "plain" or not has_template else "chat"

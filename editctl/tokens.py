@@ -35,7 +35,7 @@ class Codec:
             raise UsageError("the student's tokenizer has no end-of-text token, so it could never learn to stop")
         self.tokenizer = tokenizer
         self.style = style
-        self.special = [text for text in tokenizer.all_special_tokens if text]
+        self.special = _special_tokens(tokenizer)
         self.start = self._start()
         self.end = self._end_of_turn() if style == "chat" else int(tokenizer.eos_token_id)
 
@@ -50,7 +50,7 @@ class Codec:
         turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": _STAND_IN}]
         text = self.tokenizer.apply_chat_template(turns, tokenize=False)
         after = self._ids(text.rpartition(_STAND_IN)[2], special=True)[0]
-        special = set(self.tokenizer.all_special_ids)
+        special = self.special.values()
         return next((token for token in after if token in special), int(self.tokenizer.eos_token_id))
 
     def _ids(self, text: str, *, special: bool) -> tuple[tuple[int, ...], tuple[Span, ...]]:
@@ -92,6 +92,13 @@ class Codec:
                 return Encoded(prompt_ids, ids[border:], _shifted(offsets[border:], len(text) + len(gap), len(target)))
         ids, offsets = self._ids(gap + target, special=False)
         return Encoded(prompt_ids, ids, _shifted(offsets, len(gap), len(target)))
+
+
+def _special_tokens(tokenizer: Any) -> dict[str, int]:
+    """Every special token's text and id, those without a role of their own (`<|eot_id|>`) included."""
+    named = {token: tokenizer.convert_tokens_to_ids(token) for token in tokenizer.all_special_tokens if token}
+    added = tokenizer.added_tokens_decoder.items()
+    return named | {token.content: number for number, token in added if token.special and token.content}
 
 
 def _shifted(offsets: Sequence[Span], by: int, length: int) -> tuple[Span, ...]:

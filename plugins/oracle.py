@@ -36,6 +36,11 @@ class Oracle:
 
     async def complete(self, request: Request) -> Completion:
         """The chain the task writes for this request."""
+        if not request.question.id.startswith(toytasks.PREFIX):
+            raise UsageError(
+                f"teacher oracle answers generated questions only, and {request.question.id!r} is none: "
+                "name toy:NAME as the source, or another teacher"
+            )
         worked = toytasks.recall(request.question.id, self._task)
         salt = request.sample
         if request.step == "corrupt":

@@ -1,17 +1,21 @@
 """Shared by all tests: a state folder of their own, no network by accident, a record of what was skipped."""
 
 import json
+import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support_cli import Cli, Outcome
+
 _NOTED: dict[str, str] = {}
 
 
 @pytest.fixture(autouse=True)
-def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Manifests go to a folder of the test; no hub is asked; no key of the developer's is seen."""
     folder = tmp_path_factory.mktemp("state")
     monkeypatch.setenv("EDITCTL_STATE", str(folder))
@@ -20,7 +24,27 @@ def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("NO_COLOR", "1")
     for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_BASE"):
         monkeypatch.delenv(name, raising=False)
-    yield folder
+    return folder
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Cli]:
+    """Call the command line in this process, from a folder of the test's own."""
+    from editctl.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    former = signal.getsignal(signal.SIGTERM)
+
+    def call(*words: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["editctl", *words])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main()
+        out, err = capfd.readouterr()
+        return Outcome(int(stop.value.code or 0), out, err)
+
+    yield call
+    signal.signal(signal.SIGTERM, former)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

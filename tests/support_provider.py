@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -33,6 +34,8 @@ class Seen:
     path: str
     key: str
     body: dict[str, Any]
+    at: float = field(default_factory=time.monotonic)
+    """When it arrived, in seconds of a clock of its own."""
 
 
 Script = Callable[[int, dict[str, Any]], Reply]
@@ -64,6 +67,10 @@ class Provider:
         self.released.set()
         self._server.shutdown()
         self._thread.join()
+        self.close()
+
+    def close(self) -> None:
+        """Give the port back; nobody listens there any more."""
         self._server.server_close()
 
     def answer(self, seen: Seen) -> Reply:

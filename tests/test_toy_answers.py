@@ -5,9 +5,9 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from editctl.plugins import boolean, chain, counting, swaps
 
 from editctl.interfaces import Task
+from editctl.plugins import boolean, chain, counting, swaps
 from editctl.toytasks import Worked, parse_source, questions, recall
 
 TASKS: dict[str, Task] = {

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 
 import pytest
-from editctl.plugins import boolean, chain, counting, swaps
 
 from editctl.interfaces import Task
+from editctl.plugins import boolean, chain, counting, swaps
 from editctl.records import Span
 from editctl.toytasks import Worked, WrongChain, parse_source, questions, recall
 

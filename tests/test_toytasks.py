@@ -11,7 +11,6 @@ from math import prod
 from typing import Any
 
 import pytest
-from editctl.plugins import boolean, chain, counting, swaps
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from editctl.errors import UsageError
 from editctl.interfaces import Puzzle, Task
 from editctl.numbering import Draw, Permutation
 from editctl.options import option
+from editctl.plugins import boolean, chain, counting, swaps
 from editctl.toytasks import Worked, parse_source, questions, recall
 
 TASKS: dict[str, Task] = {

@@ -1,5 +1,6 @@
 """Rows of dual chains, ours or anybody's: `right`/`wrong` or `chosen`/`rejected` as plain texts are `given` chains."""
 
+from dataclasses import replace
 from typing import Any
 
 from editctl.answers import read_answer, same_answer
@@ -25,15 +26,18 @@ class PairReader:
 
     @staticmethod
     def _is_foreign(row: Row) -> bool:
-        texts = any(isinstance(row.get(name), str) for names in SIDES for name in names)
-        return texts or ("chosen" in row and "rejected" in row)
+        ours, theirs = SIDES
+        if any(name in row for name in ours):
+            return any(isinstance(row.get(name), str) for name in ours)
+        return any(name in row for name in theirs)
 
     @staticmethod
     def _own(row: Row) -> DualChain:
         if (stage_of(row) or "").startswith("alignments"):
             row = {key: value for key, value in row.items() if key != "edits"}  # aligned again, in other units
         refuse_other_stage(row, "dual chains")
-        return dual_from_row(row)
+        dual = dual_from_row(row)
+        return replace(dual, reason=dual.reason or pair_fault(dual))
 
     def _given(self, row: Row) -> DualChain:
         right_name, wrong_name = next(names for names in SIDES if names[0] in row or names[1] in row)
@@ -43,9 +47,9 @@ class PairReader:
         question = self._questions.convert(rest)
         right, wrong = (_given_chain(text, question) for text in texts)
         if question.answer is None and right is not None:
-            question = _with_answer(question, right.answer)
+            question = replace(question, answer=right.answer)
         dual = DualChain(question=question, right=right, wrong=wrong, teacher=fields.optional_text("teacher"))
-        return _with_reason(dual)
+        return replace(dual, reason=pair_fault(dual))
 
 
 def _text(fields: Fields, name: str) -> str | None:
@@ -66,23 +70,11 @@ def _given_chain(text: str | None, question: Question) -> Chain | None:
     return Chain(text=text, answer=read_answer(text, question).answer, origin="given")
 
 
-def _with_answer(question: Question, answer: str | None) -> Question:
-    from dataclasses import replace
-
-    return replace(question, answer=answer)
-
-
-def _with_reason(dual: DualChain) -> DualChain:
-    from dataclasses import replace
-
-    return replace(dual, reason=pair_fault(dual))
-
-
 def pair_fault(dual: DualChain) -> str | None:
-    """Why a pair shows no difference: same-text or same-answer; None where it does, or where a side is missing."""
+    """Why a pair shows no difference (same-text, same-answer) or is none (no-right-chain, no-wrong-chain)."""
     right, wrong = dual.right, dual.wrong
     if right is None or wrong is None:
-        return dual.reason
+        return "no-right-chain" if right is None else "no-wrong-chain"
     if right.text == wrong.text:
         return "same-text"
     if right.answer is not None and wrong.answer is not None:

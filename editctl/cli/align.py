@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Dual = Annotated[
     str | None,
-    typer.Argument(metavar="[DUAL]", help="Dual chains, or right/wrong or chosen/rejected pairs; - for stdin."),
+    typer.Argument(metavar="DUAL", help="Dual chains, or right/wrong or chosen/rejected pairs; - for stdin."),
 ]
 
 
@@ -29,7 +29,7 @@ def align(
     tokenizer: Annotated[
         str | None, typer.Option("--tokenizer", help="Student whose tokens are compared: a folder or hub id.")
     ] = None,
-    mapping: shared.Map = None,
+    map: shared.Map = None,
     limit: shared.Limit = None,
     allow_partial: shared.AllowPartial = False,
     config: shared.Config = None,
@@ -42,7 +42,7 @@ def align(
     talk = talk_of(quiet, verbose, no_color)
     with Session("align", dict(context.params), talk, allow_partial=allow_partial) as session:
         cut, unit = _cutter(unit, tokenizer)
-        _run(session, talk, dual, output, tuple(mapping or ()), limit, (cut, unit, tokenizer))
+        _run(session, talk, dual, output, tuple(map or ()), limit, (cut, unit, tokenizer))
 
 
 def _cutter(unit: str | None, tokenizer: str | None) -> tuple["Cutter", str]:

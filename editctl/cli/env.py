@@ -6,7 +6,7 @@ from editctl.cli import options as shared
 
 
 def env(json: shared.Json = False) -> None:
-    """Print versions, devices and folders for a bug report; never a secret."""
+    """Print what a bug report needs; never a secret."""
     facts = _facts()
     if json:
         from editctl.jsonl import dumps

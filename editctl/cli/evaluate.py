@@ -34,7 +34,7 @@ def evaluate(
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code that a hub model brings along.")
     ] = False,
-    mapping: shared.Map = None,
+    map: shared.Map = None,
     limit: shared.Limit = None,
     json: shared.Json = False,
     fail_under: shared.FailUnder = None,
@@ -79,7 +79,7 @@ def _questions(session: Session, values: dict[str, Any]) -> list["Question"]:
     from editctl.sources import read_questions
 
     names = names_or_stdin(values["questions"])
-    reader = QuestionReader(values["mapping"] or ())
+    reader = QuestionReader(values["map"] or ())
     asked = list(read_questions(names, reader, session.open_input, load_task, values["limit"]))
     session.finish_inputs()
     return asked

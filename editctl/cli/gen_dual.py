@@ -55,7 +55,7 @@ def gen_dual(
     show_prompts: Annotated[
         int, typer.Option("--show-prompts", min=0, help="Print the first N questions' prompts, ask nothing.")
     ] = 0,
-    mapping: shared.Map = None,
+    map: shared.Map = None,
     limit: shared.Limit = None,
     seed: shared.Seed = 0,
     allow_partial: shared.AllowPartial = False,
@@ -71,13 +71,14 @@ def gen_dual(
     with Session("gen-dual", values, talk, allow_partial=allow_partial) as session:
         settings, found = _settings(values)
         maker = _maker(values, settings, found, _shots(session, shots, max_shots), asks=not show_prompts)
-        asked = _questions(session, questions, mapping, limit)
+        asked = _questions(session, questions, map, limit)
         if show_prompts:
             _print_prompts(maker, asked, show_prompts)
             return
         failed = _run(session, talk, maker, asked, output, rejects)
     if failed:
-        raise IncompleteError(f"finished, but {failed} calls could not be made; the rejects say why")
+        calls = "1 call" if failed == 1 else f"{failed} calls"
+        raise IncompleteError(f"finished, but {calls} could not be made ({maker.last_failure}); the rejects say which")
 
 
 def _settings(values: dict[str, Any]) -> tuple["Settings", "Templates"]:
@@ -123,20 +124,23 @@ def _shots(session: Session, path: str | None, most: int) -> "Shots":
 
 
 def _questions(
-    session: Session, names: list[str] | None, mapping: list[str] | None, limit: int | None
+    session: Session, names: list[str] | None, map: list[str] | None, limit: int | None
 ) -> Iterable["Question"]:
     from editctl.questions import QuestionReader
     from editctl.sources import read_questions
 
-    reader = QuestionReader(mapping or ())
+    reader = QuestionReader(map or ())
     return read_questions(names_or_stdin(names), reader, session.open_input, load_task, limit)
 
 
 def _print_prompts(maker: "Maker", questions: Iterable["Question"], count: int) -> None:
+    from editctl.progress import clean
+
     for question, _ in zip(questions, range(count), strict=False):
-        typer.echo(f"=== {question.id}")
+        typer.echo(f"=== {clean(question.id)}")
         for turn in maker.messages("explain", question):
-            typer.echo(f"--- {turn['role']}\n{turn['content']}")
+            lines = [clean(line) for line in turn["content"].splitlines()]
+            typer.echo("\n".join([f"--- {turn['role']}", *lines]))
 
 
 def _run(
@@ -152,7 +156,7 @@ def _run(
 
     tally = Tally()
     kept = session.open_output(output)
-    aside = _rejects(session, output, rejects)
+    aside = _rejects(session, None if kept.is_stream else output, rejects)
     for outcome in talk.track(make_dual_chains(questions, maker), "gen-dual"):
         _write(outcome, kept, aside, tally)
     session.note(teacher=maker.teacher.name, counts=tally.by_outcome(), tasks=tally.by_task())

@@ -1,21 +1,28 @@
 """`editctl`: the commands, and what an error looks like."""
 
+import errno
 import os
 import signal
 import sys
-from typing import Annotated, NoReturn
+import traceback
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.exceptions import TyperException
 
 from editctl import __version__
 from editctl.cli import align, env, evaluate, gen_dual, plugins, score, train
+from editctl.cli.help import Command, Group
 from editctl.errors import EditctlError, Terminated
+from editctl.files import hush
 
+INTERRUPTED = 130
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 app = typer.Typer(
     name="editctl",
     help="Distil reasoning into small models: make dual chains of thought, find the key steps, train on them, score.",
-    no_args_is_help=True,
+    cls=Group,
+    invoke_without_command=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -25,13 +32,13 @@ app = typer.Typer(
         "max_content_width": 110,
     },
 )
-app.command("gen-dual")(gen_dual.gen_dual)
-app.command("align")(align.align)
-app.command("train")(train.train)
-app.command("eval")(evaluate.evaluate)
-app.command("score")(score.score)
+app.command("gen-dual", cls=Command)(gen_dual.gen_dual)
+app.command("align", cls=Command)(align.align)
+app.command("train", cls=Command)(train.train)
+app.command("eval", cls=Command)(evaluate.evaluate)
+app.command("score", cls=Command)(score.score)
 app.add_typer(plugins.app, name="plugins")
-app.command("env")(env.env)
+app.command("env", cls=Command)(env.env)
 
 
 def _version(value: bool) -> None:
@@ -42,41 +49,77 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_version, help="Show the version.")
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def main() -> NoReturn:
     """Run a command; errors become one line on stderr and an exit code."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        code = app(standalone_mode=False) or 0
+        code = _call()
     except (EditctlError, TyperException) as error:
-        if "--debug" in sys.argv:
-            raise
         code = _report(error)
-    except KeyboardInterrupt:
-        code = _say("interrupted; what was finished is kept", 130)
-    except typer.Abort:
-        code = _say("interrupted", 130)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except Terminated as error:
+        code = _say("terminated", error.exit_code)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        hush()
         code = 0
-    sys.exit(code if isinstance(code, int) else 0)
+    except OSError as error:
+        if error.errno not in FULL or error.filename is not None:
+            raise
+        hush()
+        code = _say(f"stdout: can't be written: {error.strerror}; free some space and run again", 2)
+    if code == INTERRUPTED:
+        _say("interrupted", code)
+    sys.exit(code)
+
+
+def _call() -> int:
+    try:
+        code = app(prog_name="editctl", standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # typer makes a closed pipe exit code 1
+            raise stop.__context__ from None
+        raise
+    return code if isinstance(code, int) else 0
 
 
 def _terminate(number: int, frame: object) -> NoReturn:
-    raise Terminated(143)
+    raise Terminated(Terminated.exit_code)
 
 
-def _report(error: Exception) -> int:
+def _report(error: EditctlError | TyperException) -> int:
+    if "--debug" in sys.argv:
+        traceback.print_exception(error)
     if isinstance(error, EditctlError):
         return _say(str(error), error.exit_code)
-    message = error.format_message() if hasattr(error, "format_message") else str(error)
-    return _say(message, getattr(error, "exit_code", 2))
+    return _say(_usage(error), error.exit_code)
+
+
+def _usage(error: TyperException) -> str:
+    """What is wrong with the command line, and where the value came from when it was no flag."""
+    message = error.format_message().rstrip(".")
+    context: Any = getattr(error, "ctx", None)
+    parameter: Any = getattr(error, "param", None)
+    if context is None:
+        return message
+    source = context.get_parameter_source(parameter.name).name if parameter else None
+    if source == "ENVIRONMENT":
+        variable = f"{context.auto_envvar_prefix}_{parameter.name.upper()}"
+        message = f"{variable}={os.environ.get(variable, '')!r}: {error.message}"
+    if source == "DEFAULT_MAP":
+        message = f"--config: {parameter.name.replace('_', '-')}: {error.message}"
+    return f"{message}; see `{context.command_path} --help`"
 
 
 def _say(text: str, code: int) -> int:

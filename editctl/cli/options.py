@@ -18,10 +18,12 @@ def _load_config(context: typer.Context, path: Path | None) -> Path | None:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"--config {path}: can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"is no UTF-8 text ({error.reason})", file=str(path)) from error
     except yaml.YAMLError as error:
         raise InputError(f"is no YAML: {' '.join(str(error).split())}", file=str(path)) from error
     if not isinstance(values, dict):
-        raise InputError("must hold keys and values", file=str(path))
+        raise InputError("must hold `option: value` lines", file=str(path))
     context.default_map = _defaults(context, {str(key): value for key, value in values.items()}, path)
     return path
 
@@ -32,17 +34,26 @@ def _defaults(context: typer.Context, values: dict[str, Any], path: Path) -> dic
     own = values.get(str(context.info_name))
     flat = {key: value for key, value in values.items() if key not in commands}
     flat |= own if isinstance(own, dict) else {}
-    known = {name.replace("_", "-"): name for name in (parameter.name for parameter in context.command.params) if name}
-    for key in flat:
-        if key.replace("_", "-") not in known:
+    known = {str(one.name).replace("_", "-"): one for one in context.command.params}
+    defaults = {}
+    for key, value in flat.items():
+        parameter = known.get(key.replace("_", "-"))
+        if parameter is None:
             raise InputError(f"unknown key {key!r}; {near_misses(key, known)}", file=str(path))
-    return {known[key.replace("_", "-")]: _text(value) for key, value in flat.items()}
+        many = parameter.multiple or parameter.nargs == -1
+        defaults[str(parameter.name)] = _texts(value) if many and value is not None else _text(value)
+    return defaults
+
+
+def _texts(value: Any) -> list[Any]:
+    """What a repeatable option holds: a list, one value, or an object of `key=value` texts."""
+    if isinstance(value, dict):
+        return [f"{key}={_text(inner)}" for key, inner in value.items()]
+    return [_text(inner) for inner in (value if isinstance(value, list) else [value])]
 
 
 def _text(value: Any) -> Any:
-    """YAML's own numbers and words back to what a shell would pass; lists stay lists."""
-    if isinstance(value, list):
-        return [_text(item) for item in value]
+    """YAML's own numbers and words back to what a shell would pass."""
     return value if isinstance(value, bool) or value is None else str(value)
 
 
@@ -74,9 +85,7 @@ Force = Annotated[bool, typer.Option("--force", help="Replace what stands at the
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object in place of the table.")]
 Questions = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="[QUESTIONS]...", help="Question files, toy:NAME?n=200&split=train|test|ood, or - for stdin."
-    ),
+    typer.Argument(metavar="QUESTIONS", help="Question files, toy:NAME?n=200&split=train|test|ood, or - for stdin."),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
 Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16, float16.")]

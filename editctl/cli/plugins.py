@@ -1,12 +1,16 @@
 """`editctl plugins`: what teachers, tasks, recipes and mistake patterns there are, and their options."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from editctl.cli import options as shared
+from editctl.cli.help import Command, Group
 
-app = typer.Typer(help="List plugins, or show one.", invoke_without_command=True)
+if TYPE_CHECKING:
+    from editctl.prompts import Templates
+
+app = typer.Typer(cls=Group, help="List plugins, or show one.", invoke_without_command=True)
 Folders = Annotated[list[str] | None, typer.Option("--templates", help="Folder of templates to list too.")]
 
 
@@ -34,13 +38,13 @@ def plugins(context: typer.Context, json: shared.Json = False, templates: Folder
     print_table(Console(file=sys.stdout, highlight=False), "", ["plugin", "origin", "what it is"], table)
 
 
-@app.command("show")
+@app.command("show", cls=Command)
 def show(
     name: Annotated[str, typer.Argument(help="Name of a plugin or mistake pattern, file.py:Name or module:Name.")],
     json: shared.Json = False,
     templates: Folders = None,
 ) -> None:
-    """Print one plugin's description and options, or a mistake pattern's template."""
+    """Print a plugin's options or a mistake pattern's template."""
     found = _find(name, templates or [])
     if json:
         from editctl.jsonl import dumps
@@ -58,27 +62,37 @@ def show(
 def _rows(folders: list[str]) -> list[dict[str, Any]]:
     from dataclasses import asdict
 
-    from editctl import __version__, registry
-    from editctl.prompts import MISTAKES, Templates
+    from editctl import registry
+    from editctl.prompts import Templates, packages
 
     rows = [asdict(row) for kind in registry.BUILT_IN for row in registry.listing(kind)]
+    rows += [
+        {"kind": "templates", "title": "a package of templates", **_without_places(asdict(package))}
+        for package in packages()
+    ]
     found = Templates(folders)
-    own = found.places[-1]
-    for name in found.mistakes():
-        path = found.path(f"{MISTAKES}/{name}")
-        built_in = path.is_relative_to(own)
-        rows.append(
-            {
-                "kind": "mistakes",
-                "name": name,
-                "target": f"{MISTAKES}/{name}" if built_in else str(path),
-                "origin": "built-in" if built_in else str(path.parent.parent),
-                "version": __version__ if built_in else "",
-                "title": found.title(f"{MISTAKES}/{name}"),
-                "error": None,
-            }
-        )
-    return rows
+    return rows + [_mistake_row(found, name) for name in found.mistakes()]
+
+
+def _without_places(package: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in package.items() if key != "places"}
+
+
+def _mistake_row(found: "Templates", name: str) -> dict[str, Any]:
+    from editctl import __version__
+    from editctl.prompts import MISTAKES
+
+    path = found.path(f"{MISTAKES}/{name}")
+    built_in = path.is_relative_to(found.places[-1])
+    return {
+        "kind": "mistakes",
+        "name": name,
+        "target": f"{MISTAKES}/{name}" if built_in else str(path),
+        "origin": "built-in" if built_in else str(path.parent.parent),
+        "version": __version__ if built_in else "",
+        "title": found.title(f"{MISTAKES}/{name}"),
+        "error": None,
+    }
 
 
 def _find(name: str, folders: list[str]) -> dict[str, Any]:
@@ -94,8 +108,6 @@ def _find(name: str, folders: list[str]) -> dict[str, Any]:
         return {"kind": "mistake", "name": name, "title": found.title(template), "text": text}
     if name not in known and not registry.is_reference(name):
         raise UsageError(f"unknown plugin {name!r}; {near_misses(name, [*known, *found.mistakes()])}")
-    kind = known.get(name, "recipes")
-    plugin = registry.load(kind, name)
+    kind, plugin = (known[name], registry.load(known[name], name)) if name in known else registry.load_reference(name)
     title = (plugin.__doc__ or "").strip().partition("\n")[0]
-    label = kind[:-1] if name in known else "plugin"
-    return {"kind": label, "name": name, "title": title, "options": options.describe(plugin.Options)}
+    return {"kind": kind[:-1], "name": name, "title": title, "options": options.describe(plugin.Options)}

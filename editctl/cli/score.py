@@ -13,11 +13,11 @@ def score(
     context: typer.Context,
     predictions: Annotated[
         str | None,
-        typer.Argument(metavar="[PREDICTIONS]", help="Predictions that `editctl eval` wrote; - for stdin."),
+        typer.Argument(metavar="PREDICTIONS", help="Predictions that `editctl eval` wrote; - for stdin."),
     ] = None,
     questions: shared.Questions = None,
     conclusion: shared.Conclusion = "Therefore, the answer is",
-    mapping: shared.Map = None,
+    map: shared.Map = None,
     limit: shared.Limit = None,
     json: shared.Json = False,
     fail_under: shared.FailUnder = None,
@@ -28,7 +28,7 @@ def score(
     no_color: shared.NoColor = False,
     debug: shared.Debug = False,
 ) -> None:
-    """Read the answers from predictions again and score them, against QUESTIONS where they are given."""
+    """Score predictions again, against QUESTIONS where given."""
     values = dict(context.params)
     with Session("score", values, talk_of(quiet, verbose, no_color), allow_partial=allow_partial) as session:
         figures = _run(session, values)
@@ -55,7 +55,7 @@ def _gold(session: Session, values: dict[str, Any]) -> dict[str, Any] | None:
 
     if not values["questions"]:
         return None
-    reader = QuestionReader(values["mapping"] or ())
+    reader = QuestionReader(values["map"] or ())
     found = read_questions(values["questions"], reader, session.open_input, load_task, None)
     return {question.id: question for question in found}
 

@@ -1,5 +1,6 @@
 """One run of a command: its inputs, outputs and manifest, whole or not at all."""
 
+import contextlib
 import os
 import sys
 import time
@@ -9,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from editctl.errors import EditctlError, InputError, UsageError
-from editctl.files import STDIO, InputFile, OutputFile, stdin_is_piped
+from editctl.files import STDIO, InputFile, OutputError, OutputFile, hush, stdin_is_piped
 from editctl.manifest import Lineage, PipeMark, beside, save
 from editctl.progress import Talk
 
@@ -55,12 +56,18 @@ class Session:
 
     def open_output(self, path: str | None) -> OutputFile:
         """A file, or stdout for None and `-`."""
+        self._refuse_twice(path or STDIO)
         target = OutputFile(path or STDIO)
         if target.path == STDIO:
             self._mark = PipeMark(target.file_number())
             self._mark.leave()
         self._outputs.append(target)
         return target
+
+    def _refuse_twice(self, path: str) -> None:
+        place = os.path.realpath(path)
+        if any(path == other.path or (path != STDIO and place == str(other.place)) for other in self._outputs):
+            raise UsageError(f"{'stdout' if path == STDIO else path}: two outputs can't go to the same place")
 
     def finish_inputs(self) -> None:
         """Note the hashes of what was read.
@@ -70,16 +77,25 @@ class Session:
         """
         for source in self._inputs[self._noted :]:
             self._noted += 1
-            made_by = self.lineage.add_input(source.name, source.sha256())
+            sha256 = source.sha256()
+            made_by = self.lineage.add_input(source.name, sha256)
             unfinished = made_by is not None and made_by.get("status") != "complete"
-            if source.path == STDIO:
-                mark = PipeMark(sys.stdin.fileno())
-                unfinished = unfinished or mark.writer_died(_STARTED)
+            # Where only the first rows were wanted (--limit), the writer may well be at work still.
+            if source.path == STDIO and sha256 is not None:
+                unfinished = self._writer_died() or unfinished
             if unfinished and not self.allow_partial:
                 raise PartialInputError(
                     "is partial: the command that made it did not finish; finish it, or use --allow-partial",
                     file=source.name,
                 )
+
+    @staticmethod
+    def _writer_died() -> bool:
+        mark = PipeMark(sys.stdin.fileno())
+        died = mark.writer_died(_STARTED)
+        if died:
+            mark.take_away()
+        return died
 
     def __enter__(self) -> "Session":
         return self
@@ -87,12 +103,18 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            self._succeed()
-            return
-        self._fail(error)
+        try:
+            if error is None:
+                self._succeed()
+                return
+            self._fail(error)
+        finally:
+            for source in self._inputs:
+                source.close()
         if isinstance(error, BrokenPipeError):
-            self._hush()
+            if self._mark is not None:
+                self._mark.take_away()
+            hush()
             raise SystemExit(0) from None
 
     def _succeed(self) -> None:
@@ -103,35 +125,36 @@ class Session:
         except BaseException as error:
             self._fail(error)
             raise
-        self._save("partial" if self.partial else "complete")
+        self._save("partial" if self.partial else "complete", self._outputs)
 
     def _fail(self, error: BaseException) -> None:
-        interrupted = not isinstance(error, EditctlError)
-        for target in self._outputs:
-            kept = target.set_aside() if interrupted else None
-            target.abandon()
-            if kept is not None:
-                self.talk.warn(f"{target.rows} finished rows are kept in {kept}")
+        """Drop what was written; rows that cost something (an interrupted run, a provider that gave up) are kept."""
+        keep = not (isinstance(error, EditctlError) and error.exit_code == UsageError.exit_code)
+        kept = [target for target in self._outputs if self._leave(target, keep)]
         self.lineage.facts.setdefault("error", " ".join(str(error).split())[:500] or type(error).__name__)
-        self._save("partial", only_stdout=True)
+        self._save("partial", [target for target in self._outputs if target.path == STDIO or target in kept])
 
-    def _save(self, status: str, *, only_stdout: bool = False) -> None:
+    def _leave(self, target: OutputFile, keep: bool) -> bool:
+        """Set an unfinished output aside, or drop it; True where it was kept."""
+        place = None
+        with contextlib.suppress(OutputError):
+            place = target.set_aside() if keep else None
+        target.abandon()
+        if place is not None:
+            self.talk.warn(f"{target.rows} finished rows are kept in {place}")
+        return place is not None
+
+    def _save(self, status: str, targets: list[OutputFile]) -> None:
         outputs = [{"name": out.path, "sha256": out.sha256(), "rows": out.rows} for out in self._outputs]
         manifest = self.lineage.render(status, outputs)
         try:
-            for number, target in enumerate(self._outputs):
-                if target.path == STDIO or not only_stdout:
-                    place = beside(Path(target.path)) if number == 0 and target.path != STDIO else None
-                    save(manifest, target.sha256(), place)
+            for target in targets:
+                main = target.committed and target is self._outputs[0] and not target.is_stream
+                save(manifest, target.sha256(), beside(Path(target.path)) if main else None)
             if self._mark is not None and status == "complete":
                 self._mark.take_away()
-        except OSError as problem:
+        except (OSError, OutputError) as problem:
             self.talk.warn(f"the manifest can't be written ({problem}); set EDITCTL_STATE to a folder that can")
-
-    @staticmethod
-    def _hush() -> None:
-        """The reader of our stdout went away (`| head`): end quietly."""
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def talk_of(quiet: bool, verbose: bool, no_color: bool) -> Talk:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def train(
     context: typer.Context,
-    aligned: Annotated[str | None, typer.Argument(metavar="[ALIGNED]", help="Alignments; - for stdin.")] = None,
+    aligned: Annotated[str | None, typer.Argument(metavar="ALIGNED", help="Alignments; - for stdin.")] = None,
     student: Annotated[
         str, typer.Option("--student", "-s", help="tiny, a model folder, a hub id or a run folder.")
     ] = "tiny",
@@ -43,6 +43,10 @@ def train(
         typer.Option("--max-length", min=2, help="Longest example in tokens; longer ones are dropped and counted."),
     ] = 1024,
     warmup_steps: Annotated[int, typer.Option("--warmup-steps", min=0, help="Updates of linear warm-up.")] = 0,
+    schedule: Annotated[
+        str,
+        typer.Option("--schedule", help="Learning rate after warm-up: epochs (x 0.95 each), linear, cosine, constant."),
+    ] = "epochs",
     weight_decay: Annotated[float, typer.Option("--weight-decay", min=0, help="AdamW weight decay.")] = 0.0,
     max_grad_norm: Annotated[float, typer.Option("--max-grad-norm", min=0, help="Gradient clipping.")] = 1.0,
     full: Annotated[bool, typer.Option("--full", help="Train all weights rather than LoRA.")] = False,
@@ -103,6 +107,7 @@ def _check_choices(values: dict[str, Any]) -> None:
     from editctl.errors import UsageError, near_misses
 
     for name, allowed in (
+        ("schedule", ("epochs", "linear", "cosine", "constant")),
         ("prompt_style", ("auto", "plain", "chat")),
         ("dtype", ("auto", "float32", "bfloat16", "float16")),
     ):

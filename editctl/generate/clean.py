@@ -6,26 +6,48 @@ from dataclasses import dataclass
 from editctl.answers import Verdict, judge
 from editctl.conclusion import canonicalise, find_conclusion
 from editctl.generate.settings import Settings
+from editctl.generate.shown import as_shown
 from editctl.interfaces import Completion
 from editctl.records import Question
 
-_THINKING = re.compile(r"\A\s*<think(?:ing)?>(.*?)</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+# Some servers' chat templates open the block themselves, so that the completion only closes it.
+_THINKING = re.compile(r"\A\s*(?:<think(?:ing)?>)?(.*?)</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+_UNENDING_THOUGHT = re.compile(r"\A\s*<think(?:ing)?>(.*)\Z", re.DOTALL | re.IGNORECASE)
+
+_BOTH_SOLUTIONS = re.compile(
+    r"\A\W*(?:Right|Correct) (?:solution|response|answer)\b.*?"
+    r"^\W*(?=(?:Wrong|Incorrect) (?:solution|response|answer)\W*:)",
+    re.DOTALL | re.MULTILINE | re.IGNORECASE,
+)
+_QUESTION_LABEL = re.compile(r"\A\W*(?:Q|Question)\W*:\W*", re.IGNORECASE)
+_HINT_LINE = re.compile(r"\A\s*The final answer is [^\n]*\n\s*(?=A:|Let['’]s think)", re.IGNORECASE)
 _LABEL = re.compile(
     r"\A\s*(?:\*\*)?(?:A|Answer|Response|Solution|(?:Right|Wrong|Correct|Incorrect) (?:response|answer|solution))"
     r"(?:\*\*)?\s*:(?:\*\*)?[ \t]*",
     re.IGNORECASE,
 )
-_QUESTION_LABEL = re.compile(r"\A\s*(?:Q|Question)\s*:\s*", re.IGNORECASE)
+_CUE = re.compile(r"\A\s*Let['’]s think step by step[.:!]?\s*", re.IGNORECASE)
+
 _REFUSAL = re.compile(
-    r"\A\W*(?:I(?:'m| am) (?:very )?sorry|I apologi[sz]e|Sorry|I (?:can(?:no|')t|am (?:not able|unable) to|won't) "
-    r"(?:help|assist|provide|comply|answer|do that)|As an AI)",
+    r"\A\W*(?:I(?:['’]m| am) (?:very )?sorry|I apologi[sz]e|Sorry|As an AI"
+    r"|I (?:can(?:no|['’])t|am (?:not able|unable) to|won['’]t) (?:help|assist|provide|comply|answer|do that))",
     re.IGNORECASE,
 )
+
+_THE_ANSWER = r"the (?:final |correct |right )?answer\b(?! (?:choice|option|sheet)s?\b)"
 _HINT_LEAK = re.compile(
-    r"\b(?:hint|(?:correct|right|given|provided|expected|gold|reference) answer (?:is |was )?(?:given|provided|told|"
-    r"stated|known|says|key|already)|(?:as|since|because) (?:I|we) (?:was|were|am|are|have been) told|(?:given|provided|told) "
-    r"(?:that )?the (?:correct|right|final) answer|according to the (?:given |provided |correct )?answer key|"
-    r"answer key|(?:the )?(?:given|provided|stated) (?:correct )?answer\b)",
+    # The answer is spoken of as something handed over ...
+    r"\b(?:given|provided|stated|supplied|expected|known|reference|gold)(?: (?:final|correct))? answer\b"
+    r"(?! (?:choice|option|sheet)s?\b)"
+    r"|\banswer (?:key\b|(?:that )?(?:I|we) (?:was|were|am|are|have been) (?:given|told|provided))"
+    r"|\banswer (?:is|was|has been) (?:already )?(?:given|provided|told|stated|supplied)\b(?! by| in terms)"
+    r"|\banswer (?:given|provided|stated|supplied) (?:above|here|in|to|is)\b"
+    # ... or somebody was told it, knows it beforehand, or works towards it;
+    rf"|\b(?:told|informed|given|know) (?:that )?{_THE_ANSWER}(?! (?:must|should|can|may|will|depends))"
+    rf"|\b(?:match(?:es|ing)?|agrees? with|consistent with|confirms|backwards? from) {_THE_ANSWER}"
+    # or the prompt itself is spoken of.
+    r"|\b(?:the|this|your|given|provided) hint\b(?! (?:of|that|at)\b)|\bhint (?:says|tells|given|provided)\b"
+    r"|\bas (?:told|given|stated|provided|instructed) in the (?:prompt|instructions?|hint)\b",
     re.IGNORECASE,
 )
 
@@ -35,11 +57,12 @@ class Checked:
     """What a completion came to."""
 
     text: str
-    """The chain, ending in the canonical conclusion sentence."""
+    """The chain, ending in the canonical conclusion sentence where it concludes."""
     verdict: Verdict
     reasoning: str | None
+    """What the model thought before it wrote the chain."""
     reason: str | None
-    """Why it can't be used: truncated, empty, refusal, over-long, unread; None when it can."""
+    """Why it can't be used: truncated, refusal, empty, over-long, unread; None when it can."""
 
 
 def check(completion: Completion, question: Question, settings: Settings) -> Checked:
@@ -47,44 +70,62 @@ def check(completion: Completion, question: Question, settings: Settings) -> Che
     text, reasoning = _split_thinking(completion)
     text = strip_recap(text, question)
     conclusion = find_conclusion(text, settings.conclusion)
-    verdict = judge(text, question, settings.conclusion)
-    reason = _fault(completion, text, verdict, settings)
-    if conclusion is not None and reason is None:
+    if conclusion is not None:
         text = canonicalise(text, conclusion, settings.conclusion)
-        verdict = judge(text, question, settings.conclusion)
-        reason = "unread" if verdict.verdict == "none" else None
-    return Checked(text=text, verdict=verdict, reasoning=reasoning, reason=reason)
+    verdict = judge(text, question, settings.conclusion)
+    return Checked(text=text, verdict=verdict, reasoning=reasoning, reason=_fault(completion, text, verdict, settings))
 
 
 def strip_recap(text: str, question: Question) -> str:
-    """Drop the question where the completion begins by repeating it, and a label before the chain."""
+    """Drop what the completion repeats of the prompt before its chain: question, options, labels, the cue."""
+    text = _BOTH_SOLUTIONS.sub("", text)
     bare = _QUESTION_LABEL.sub("", text)
-    if bare.startswith(question.question.strip()):
-        text = bare[len(question.question.strip()) :]
-    return _LABEL.sub("", text).strip()
+    for recap in (as_shown(question), question.question):
+        rest = _after(bare, recap)
+        # A chain may well begin with the words of a short question and go on in the same line.
+        if rest is not None and (bare != text or rest.lstrip(" \t")[:1] in ("\n", "")):
+            text = rest
+            break
+    for pattern in (_HINT_LINE, _LABEL, _CUE):
+        text = pattern.sub("", text)
+    return text.strip()
 
 
 def speaks_of_hint(text: str, question: Question) -> bool:
     """True where a rectified chain talks about having been told the answer."""
-    found = _HINT_LEAK.search(text)
+    asked = question.question.lower()
     # A question that itself speaks of hints may be answered in its own words.
-    return found is not None and found.group().lower() not in question.question.lower()
+    return any(found.group().lower() not in asked for found in _HINT_LEAK.finditer(text))
+
+
+def _after(text: str, opening: str) -> str | None:
+    """What follows `opening` in a text that begins with it, white space aside; None where it doesn't."""
+    at = 0
+    for word in opening.split():
+        while text[at : at + 1].isspace():
+            at += 1
+        if not text.startswith(word, at):
+            return None
+        at += len(word)
+    return text[at:]
 
 
 def _split_thinking(completion: Completion) -> tuple[str, str | None]:
-    found = _THINKING.match(completion.text)
+    """The text without a leading block of thoughts, and all hidden reasoning."""
+    found = _THINKING.match(completion.text) or _UNENDING_THOUGHT.match(completion.text)
     if found is None:
         return completion.text, completion.reasoning
-    return completion.text[found.end() :], completion.reasoning or found.group(1).strip()
+    thoughts = [part for part in (completion.reasoning, found[1].strip()) if part]
+    return completion.text[found.end() :], "\n\n".join(thoughts) or None
 
 
 def _fault(completion: Completion, text: str, verdict: Verdict, settings: Settings) -> str | None:
     if completion.finish_reason == "length":
         return "truncated"
-    if not text:
-        return "empty"
     if completion.finish_reason == "content_filter" or (verdict.verdict == "none" and _REFUSAL.match(text)):
         return "refusal"
+    if not text:
+        return "empty"
     if len(text) > settings.max_characters:
         return "over-long"
     return "unread" if verdict.verdict == "none" else None

@@ -7,14 +7,18 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from editctl.answers import read_surface
 from editctl.generate.clean import Checked, check, speaks_of_hint
 from editctl.generate.settings import FIRST_TEMPERATURE, LAST_TEMPERATURE, TEMPERATURE_STEP, Settings
 from editctl.generate.shots import Shots
+from editctl.generate.shown import as_shown
 from editctl.interfaces import CallFailed, Completion, Message, Request, Teacher
 from editctl.prompts import MISTAKES, Templates
 from editctl.records import Chain, DualChain, Question, Reject, Step
 
 NOT_RECORDED = "not-recorded"
+ANSWERED = (NOT_RECORDED, "refusal")
+"""Reasons of a failed call for which asking again some other day would change nothing."""
 FINAL = ("truncated",)
 """Reasons that another try at the same limits would only pay for again."""
 
@@ -25,10 +29,12 @@ Accept = Callable[[Checked], str | None]
 class Tried:
     """How a step ended, after all its attempts."""
 
-    checked: Checked | None
-    completion: Completion | None
-    reason: str | None
-    attempts: int
+    checked: Checked | None = None
+    completion: Completion | None = None
+    """The last one received."""
+    reason: str | None = None
+    """Why there is no accepted chain; None where there is one."""
+    attempts: int = 0
 
 
 @dataclass(slots=True)
@@ -41,10 +47,20 @@ class Maker:
     shots: Shots = field(default_factory=Shots)
     failed_calls: int = 0
     """Calls that the provider could not answer."""
-    _slots: asyncio.Semaphore | None = None
+    last_failure: str | None = None
+    """What the provider said to the last of them."""
+    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+
+    def begin(self) -> None:
+        """Get ready for a run with an event loop of its own."""
+        self.failed_calls, self.last_failure = 0, None
+        self._slots = asyncio.Semaphore(self.settings.concurrency)
 
     async def make(self, number: int, question: Question) -> DualChain | Reject:
         """The outcome of the `number`-th question (from 0)."""
+        if read_surface(question.answer or "", question).answer is None:
+            # Nothing a teacher could say to it would be right: not worth a call.
+            return _reject(question, "explain", Tried(reason="no-gold"))
         explained = await self._try("explain", question, _accept_any)
         if explained.checked is None or explained.reason:
             return _reject(question, "explain", explained)
@@ -95,7 +111,7 @@ class Maker:
         chain: str | None = None,
     ) -> Tried:
         """Ask until the answer is accepted, at most `attempts` times."""
-        last = Tried(checked=None, completion=None, reason=None, attempts=0)
+        last = Tried()
         messages = self.messages(step, question, mistake, chain)
         for attempt in range(1, self.settings.attempts + 1):
             request = self._request(step, question, messages, mistake, chain, attempt)
@@ -114,12 +130,12 @@ class Maker:
         """A recording that ran out ends the attempts with the reason of the last one that was there."""
         if failure.reason == NOT_RECORDED and last.reason:
             return last
-        self.failed_calls += failure.reason != NOT_RECORDED
-        return Tried(checked=None, completion=last.completion, reason=failure.reason, attempts=attempt)
+        if failure.reason not in ANSWERED:
+            self.failed_calls += 1
+            self.last_failure = str(failure)
+        return Tried(completion=last.completion, reason=failure.reason, attempts=attempt)
 
     async def _ask(self, request: Request) -> Completion:
-        if self._slots is None:
-            self._slots = asyncio.Semaphore(self.settings.concurrency)
         async with self._slots:
             return await self.teacher.complete(request)
 
@@ -128,7 +144,7 @@ class Maker:
     ) -> tuple[Message, ...]:
         """The rendered prompt of a step."""
         values = {
-            "question": question.question,
+            "question": as_shown(question),
             "description": question.description,
             "choices": list(question.choices or ()),
             "task": question.task,

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from editctl.generate.shown import as_shown
 from editctl.jsonl import FieldError, Row
 from editctl.records import Question
 from editctl.rows import Fields
@@ -15,6 +16,7 @@ class Shot:
     """One worked example."""
 
     question: str
+    """With its options, as the student would see them."""
     answer: str
     right: str
     wrong: str | None
@@ -34,12 +36,13 @@ class Shots:
     def choose(self, question: Question, *, with_wrong: bool = False) -> list[Shot]:
         """At most `most` examples, never the question itself."""
         pool = self._by_task.get(question.task) or self._by_task.get(None, [])
-        fit = (shot for shot in pool if shot.question != question.question and (shot.wrong or not with_wrong))
+        own = as_shown(question)
+        fit = (shot for shot in pool if shot.question != own and (shot.wrong or not with_wrong))
         return [shot for shot, _ in zip(fit, range(self.most), strict=False)]
 
 
 def shot_from(row: Row) -> Shot:
-    """An example from a row of `question, answer, right` and perhaps `wrong, task`.
+    """An example from a row of `question, answer, right` and perhaps `wrong, task, choices`.
 
     `right` and `wrong` are texts or chains, so that a file of dual chains will do. Raises FieldError.
     """
@@ -47,8 +50,9 @@ def shot_from(row: Row) -> Shot:
     right = _chain_text(fields, "right")
     if right is None:
         raise FieldError("right", "is missing: an example needs a right chain")
+    question = Question(id="", question=fields.text("question"), choices=fields.optional_texts("choices"))
     return Shot(
-        question=fields.text("question"),
+        question=as_shown(question),
         answer=fields.optional_text("answer") or "",
         right=right,
         wrong=_chain_text(fields, "wrong"),

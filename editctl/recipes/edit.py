@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar, Literal
 
 from editctl.interfaces import DecodeStep, Stage
@@ -36,8 +37,18 @@ class EditOptions:
     decay: float = option(0.95, "factor on the learning rate after each epoch")
 
     def __post_init__(self) -> None:
-        if self.alpha < 0 or self.beta < 0 or self.gamma < 0:
+        if not all(0 <= weight < inf for weight in (self.alpha, self.beta, self.gamma)):
             raise ValueError("alpha, beta and gamma must not be negative; beta is subtracted for you")
+        if not all(0 <= epochs < inf for epochs in (self.epochs, self.key_epochs)):
+            raise ValueError("epochs and key-epochs must not be negative")
+        if not all(0 < rate < inf for rate in (self.learning_rate, self.key_learning_rate)):
+            raise ValueError("learning-rate and key-learning-rate must be above 0")
+        if not 0 < self.decay <= 1:
+            raise ValueError("decay must be above 0 and at most 1")
+        if not (0 <= self.max_key_ratio <= 1 and 0 <= self.min_similarity <= 1):
+            raise ValueError("max-key-ratio and min-similarity lie between 0 and 1")
+        if not self.wrong_limit > 0:
+            raise ValueError("wrong-limit must be above 0")
         if self.key_steps and not (self.alpha or self.beta or self.gamma):
             raise ValueError("alpha, beta and gamma are all 0: use key-steps=false to leave the second stage out")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, ClassVar
 
 from editctl.interfaces import DecodeStep, Stage
@@ -17,6 +18,12 @@ class StdCotOptions:
     epochs: float = option(5.0, "passes over the right chains (published: 15)")
     learning_rate: float = option(2e-4, "peak learning rate for LoRA")
     decay: float = option(0.95, "factor on the learning rate after each epoch")
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.epochs < inf and 0 < self.learning_rate < inf):
+            raise ValueError("epochs must not be negative, learning-rate must be above 0")
+        if not 0 < self.decay <= 1:
+            raise ValueError("decay must be above 0 and at most 1")
 
 
 class StdCot:

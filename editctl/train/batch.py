@@ -16,15 +16,25 @@ from editctl.train.loss import coefficients
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One forward pass: B examples padded to T tokens."""
+    """One forward pass: B examples padded to T tokens on the right, and the N of their tokens that count.
+
+    Only the K places from which such a token is predicted need logits; a token that does not count has no part in
+    the loss at all, so that not even an infinite logit can spoil it.
+    """
 
     ids_BT: Tensor
     mask_BT: Tensor
     """1 for real tokens."""
-    coefficients_BT: Tensor
-    """What the loss of predicting token t+1 from token t is multiplied by; (B, T-1)."""
-    wrong_B: Tensor
-    """True for examples of the wrong side."""
+    places_K: Tensor
+    """Places from which a token that counts is predicted in any of the examples, ascending."""
+    picked_N: Tensor
+    """Where the tokens' logits stand among the B x K of the row."""
+    targets_N: Tensor
+    """The tokens themselves."""
+    coefficients_N: Tensor
+    """What their losses are multiplied by; never 0."""
+    wrong_N: Tensor
+    """True for tokens of the wrong side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +77,30 @@ class Collator:
         return chunks
 
     def _row(self, chunk: list[tuple[Weighted, list[float]]]) -> Row:
-        width = max(example.length for example, _ in chunk)
+        width = chunk[0][0].length
         ids = torch.full((len(chunk), width), self.pad, dtype=torch.long)
         mask = torch.zeros((len(chunk), width), dtype=torch.long)
-        scales = torch.zeros((len(chunk), width - 1), dtype=torch.float32)
+        scales = torch.zeros((len(chunk), width), dtype=torch.float32)
         for number, (example, scale) in enumerate(chunk):
             ids[number, : example.length] = torch.tensor(example.prompt + example.target)
             mask[number, : example.length] = 1
-            first = len(example.prompt)
-            scales[number, max(first - 1, 0) : example.length - 1] = torch.tensor(
-                scale[-(example.length - max(first, 1)) :]
-            )
-        return Row(ids, mask, scales, torch.tensor([example.wrong for example, _ in chunk]))
+            scales[number, len(example.prompt) : example.length] = torch.tensor(scale)
+        wrong = torch.tensor([example.wrong for example, _ in chunk])
+        return _pick(ids, mask, scales, wrong)
+
+
+def _pick(ids_BT: Tensor, mask_BT: Tensor, scales_BT: Tensor, wrong_B: Tensor) -> Row:
+    """A row from its tokens and their coefficients. The token at place p is predicted from place p - 1."""
+    scales_BS = scales_BT[:, 1:]  # nothing predicts the first token
+    places_K = scales_BS.any(dim=0).nonzero()[:, 0]
+    scales_BK = scales_BS[:, places_K]
+    picked_N = scales_BK.flatten().nonzero()[:, 0]
+    return Row(
+        ids_BT=ids_BT,
+        mask_BT=mask_BT,
+        places_K=places_K,
+        picked_N=picked_N,
+        targets_N=ids_BT[:, places_K + 1].flatten()[picked_N],
+        coefficients_N=scales_BK.flatten()[picked_N],
+        wrong_N=wrong_B[:, None].expand_as(scales_BK).flatten()[picked_N],
+    )

@@ -44,10 +44,14 @@ def check_space(folder: Path, needed: int) -> None:
         )
 
 
-def bytes_needed(student: Student) -> int:
-    """Size of what will be written, from the parameters that are trained, with half as much again for the rest."""
-    trained = [parameter for parameter in student.model.parameters() if parameter.requires_grad]
-    return int(1.5 * sum(parameter.numel() * parameter.element_size() for parameter in trained)) + 20_000_000
+def bytes_needed(student: Student, lora_rank: int | None = None) -> int:
+    """Most that will be written: all weights, or adapters of a rank on every matrix, and half as much again."""
+    if lora_rank is None or student.origin == "scratch":
+        size = sum(parameter.numel() * parameter.element_size() for parameter in student.model.parameters())
+    else:
+        matrices = [parameter.shape for parameter in student.model.parameters() if parameter.ndim == 2]
+        size = sum(4 * lora_rank * sum(shape) for shape in matrices)
+    return int(1.5 * size) + 20_000_000
 
 
 def write_run(folder: Path, student: Student, facts: dict[str, Any], card: str) -> None:

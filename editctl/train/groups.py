@@ -16,9 +16,11 @@ class Weighted:
 
     prompt: tuple[int, ...]
     target: tuple[int, ...]
-    """Target ids, the end token last."""
+    """Target ids up to the last weighted one: what stands behind it feeds nothing."""
     weights: tuple[float, ...]
-    """Weight of each target token, the example's share not yet applied."""
+    """Weight of each of these, the example's share not yet applied."""
+    whole: int
+    """Tokens of the whole target, its end token included."""
     share: float
     wrong: bool
     """True where the loss is reported in the wrong part."""
@@ -74,33 +76,25 @@ def _group(items: list[Example | Skip], codec: Codec, max_length: int) -> Group 
     for item in items:
         if isinstance(item, Skip):
             return item.reason
-        example = _fit(weigh(item, codec), max_length)
-        if example is None:
+        example = weigh(item, codec)
+        if example.length > max_length:  # a weighted token would be lost
             return "over-max-length"
-        examples.append(example)
-    if not any(weight for example in examples for weight in example.weights):
-        return "no-weighted-token"
-    return Group(items[0].question_id, tuple(examples))
+        if example.target:
+            examples.append(example)
+    return Group(items[0].question_id, tuple(examples)) if examples else "no-weighted-token"
 
 
 def weigh(example: Example, codec: Codec) -> Weighted:
-    """One example's ids and weights."""
+    """One example's ids and weights; without any target token where none of them counts."""
     encoded = codec.encode(example.prompt, example.target)
-    weights = token_weights(example.target, encoded.offsets, example.spans)
+    target = (*encoded.target, codec.end)
+    weights = (*token_weights(example.target, encoded.offsets, example.spans), example.end_weight)
+    counted = max((place for place, weight in enumerate(weights, 1) if weight and example.share), default=0)
     return Weighted(
-        prompt=encoded.prompt,
-        target=(*encoded.target, codec.end),
-        weights=(*weights, example.end_weight),
+        prompt=encoded.prompt if counted else (),
+        target=target[:counted],
+        weights=weights[:counted],
+        whole=len(target),
         share=example.share,
         wrong=example.side == "wrong",
     )
-
-
-def _fit(example: Weighted, max_length: int) -> Weighted | None:
-    """The example within max_length; None where a weighted token would be lost (never cut silently)."""
-    room = max_length - len(example.prompt)
-    if room <= 0 or any(example.weights[room:]):
-        return None
-    if len(example.target) <= room:
-        return example
-    return Weighted(example.prompt, example.target[:room], example.weights[:room], example.share, example.wrong)

@@ -1,6 +1,6 @@
 """The one loss of every method: a weighted negative log-likelihood. Pure functions of tensors.
 
-Shapes: B examples of a row, T tokens of the longest, V vocabulary.
+Shapes: N tokens with a coefficient in a row, V vocabulary.
 
 Every normaliser is a linear scale, so it is folded into one coefficient per token before any model runs: the loss of
 a step is the sum over its tokens of coefficient x negative log-likelihood, however the step is cut into rows.
@@ -26,7 +26,7 @@ def coefficients(groups: Sequence[Group], normaliser: str) -> list[list[list[flo
     return [
         [
             [
-                weight * example.share * scale / (len(example.target) if normaliser == "target" else 1)
+                weight * example.share * scale / (example.whole if normaliser == "target" else 1)
                 for weight in example.weights
             ]
             for example in group.examples
@@ -48,13 +48,11 @@ def _mass(example: Weighted, normaliser: str) -> float:
     return sum(abs(weight * example.share) for weight in example.weights)
 
 
-def token_losses(logits_BTV: Tensor, ids_BT: Tensor) -> Tensor:
-    """Negative log-likelihood of each token given those before it, in nats; (B, T-1), for tokens 1..T-1."""
-    logits = logits_BTV[:, :-1].float()  # (B, T-1, V)
-    losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids_BT[:, 1:], reduction="none")
-    return losses  # (B, T-1)
+def token_losses(logits_NV: Tensor, targets_N: Tensor) -> Tensor:
+    """Negative log-likelihood of each target token, in nats; (N,)."""
+    return torch.nn.functional.cross_entropy(logits_NV.float(), targets_N, reduction="none")
 
 
-def weighted_loss(losses_BT: Tensor, coefficients_BT: Tensor) -> Tensor:
-    """Sum of coefficient x loss; tokens without a coefficient can't spoil it, even where their loss is infinite."""
-    return torch.where(coefficients_BT != 0, losses_BT * coefficients_BT, torch.zeros_like(losses_BT)).sum()
+def weighted_loss(losses_N: Tensor, coefficients_N: Tensor) -> Tensor:
+    """Sum of coefficient x loss."""
+    return (losses_N * coefficients_N).sum()

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Literal
 
-from editctl.errors import InputError
+from editctl.errors import InputError, UsageError, near_misses
 from editctl.interfaces import Recipe, Stage
 from editctl.models import RATE_FACTORS, Student, build_tiny
 from editctl.records import Alignment, Example
 from editctl.student import render
 from editctl.tokens import Codec
-from editctl.train.adapters import Lora, add_adapter
+from editctl.train.adapters import Lora, add_adapter, merge_adapters
 from editctl.train.groups import StageData, build
 
 Show = Callable[[dict[str, Any]], None]
@@ -37,6 +37,8 @@ class Settings:
     """Longest example, in tokens; longer ones are dropped and counted."""
     max_grad_norm: float = 1.0
     warmup_steps: int = 0
+    schedule: str = "epochs"
+    """Shape of the learning rate over a stage; see trainer.Schedule."""
     weight_decay: float = 0.0
     full: bool = False
     """Train all weights rather than LoRA adapters."""
@@ -109,12 +111,10 @@ def plan(
 
 
 def _steps(stages: Sequence[Stage], per_epoch: Sequence[int], settings: Settings) -> list[int]:
-    factor = settings.epochs / stages[0].epochs if settings.epochs is not None else 1.0
-    wanted = [max(1, round(stage.epochs * factor * epoch)) for stage, epoch in zip(stages, per_epoch, strict=True)]
-    if settings.max_steps is None:
+    epochs = [stage.epochs * _epoch_factor(stages[0], settings) for stage in stages]
+    wanted = [max(1, round(passes * each)) if passes else 0 for passes, each in zip(epochs, per_epoch, strict=True)]
+    if settings.max_steps is None or not sum(wanted):
         return wanted
-    if settings.max_steps == 0:
-        return [0] * len(stages)
     # Cumulative rounding: the parts add up to max_steps exactly.
     parts: list[int] = []
     total, done = sum(wanted), 0
@@ -122,6 +122,14 @@ def _steps(stages: Sequence[Stage], per_epoch: Sequence[int], settings: Settings
         done += count
         parts.append(round(settings.max_steps * done / total) - sum(parts))
     return parts
+
+
+def _epoch_factor(first: Stage, settings: Settings) -> float:
+    if settings.epochs is None:
+        return 1.0
+    if not first.epochs:
+        raise UsageError(f"--epochs: stage {first.name} has 0 epochs, so there is no proportion to keep")
+    return settings.epochs / first.epochs
 
 
 def _rate(stage: Stage, first: Stage, settings: Settings, weights: str) -> float:
@@ -136,10 +144,15 @@ def train(
     """Run all stages; `show` is called after each update.
 
     Raises:
+        UsageError: a student that can't take these examples or options.
         EditctlError: the loss is no number, or the wrong side runs away.
     """
     from transformers import set_seed
 
+    _check_room(student, planned)
+    _check_tracker(settings.report_to)
+    if settings.full and student.adapters:
+        merge_adapters(student)
     outcome = Outcome()
     for number, item in enumerate(planned):
         set_seed(settings.seed + number)  # before adapters are made: their first values are part of the run
@@ -148,6 +161,23 @@ def train(
         if item.steps:
             outcome.tokens += _run_stage(student, item, codec, settings, device, outcome.history, show)
     return outcome
+
+
+def _check_room(student: Student, planned: Sequence[Planned]) -> None:
+    longest = max(example.length for item in planned for group in item.data.groups for example in group.examples)
+    positions = getattr(student.model.config, "max_position_embeddings", None)
+    if positions is not None and longest > positions:
+        raise UsageError(
+            f"student {student.name}: has {positions} positions, but the longest example takes {longest} tokens; "
+            f"use --max-length {positions}"
+        )
+
+
+def _check_tracker(name: str) -> None:
+    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+
+    if name not in ("none", "all", *INTEGRATION_TO_CALLBACK):
+        raise UsageError(f"--report-to {name!r} is unknown; {near_misses(name, INTEGRATION_TO_CALLBACK)}")
 
 
 def _run_stage(
@@ -175,7 +205,11 @@ def _run_stage(
             data_collator=Collator(stage.normaliser, codec.end if pad is None else pad, settings.row_tokens),
             callbacks=[Report(watch, history, show)],
             schedule=Schedule(
-                warmup_steps=settings.warmup_steps, steps_per_epoch=item.steps_per_epoch, decay=stage.decay
+                shape=settings.schedule,
+                warmup_steps=settings.warmup_steps,
+                steps=item.steps,
+                steps_per_epoch=item.steps_per_epoch,
+                decay=stage.decay,
             ),
             watch=watch,
         )

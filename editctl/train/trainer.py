@@ -5,6 +5,7 @@ ours.
 """
 
 import contextlib
+import inspect
 import math
 import time
 from dataclasses import dataclass, field, fields, replace
@@ -48,17 +49,26 @@ class Parts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """Learning rate over a stage: a linear warm-up, then a factor after each epoch."""
+    """Learning rate over a stage: a linear warm-up, then one of four shapes."""
 
+    shape: str
+    """epochs: a factor after each epoch, as published; linear or cosine: down to 0 at the end; constant."""
     warmup_steps: int
+    steps: int
     steps_per_epoch: int
     decay: float
+    """The factor of shape epochs."""
 
     def factor(self, step: int) -> float:
         """Factor on the peak rate for the step-th update (from 0)."""
         if step < self.warmup_steps:
             return (step + 1) / (self.warmup_steps + 1)
-        return float(self.decay ** (step // self.steps_per_epoch))
+        left = max(0.0, (self.steps - step) / max(1, self.steps - self.warmup_steps))
+        if self.shape == "linear":
+            return left
+        if self.shape == "cosine":
+            return (1 - math.cos(math.pi * left)) / 2
+        return 1.0 if self.shape == "constant" else float(self.decay ** (step // self.steps_per_epoch))
 
 
 @dataclass(slots=True)
@@ -89,6 +99,7 @@ class WeightedTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.schedule = schedule
         self.watch = watch
+        self.takes_places = _takes_places(self.model)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """The stage's own schedule."""
@@ -117,10 +128,24 @@ class WeightedTrainer(Trainer):
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
         """The loss of one row, and its parts where asked for."""
         row = _to(inputs["row"], self.args.device)
-        logits = model(input_ids=row.ids_BT, attention_mask=row.mask_BT, use_cache=False).logits  # (B, T, V)
-        losses = token_losses(logits, row.ids_BT)
-        loss = weighted_loss(losses, row.coefficients_BT)
+        losses = token_losses(self._logits(model, row), row.targets_N)
+        loss = weighted_loss(losses, row.coefficients_N)
         return (loss, _parts(losses.detach(), row, loss)) if return_outputs else loss
+
+    def _logits(self, model: Any, row: Row) -> Tensor:
+        """Logits from which the tokens that count are predicted, (N, V); only their places see the model's head."""
+        inputs = {"input_ids": row.ids_BT, "attention_mask": row.mask_BT, "use_cache": False}
+        if self.takes_places:
+            logits_BKV = model(**inputs, logits_to_keep=row.places_K).logits
+        else:
+            logits_BKV = model(**inputs).logits[:, row.places_K]
+        return logits_BKV.flatten(0, 1)[row.picked_N]
+
+
+def _takes_places(model: Any) -> bool:
+    """Whether a model's forward can leave out the logits that nobody needs."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return "logits_to_keep" in inspect.signature(inner.forward).parameters
 
 
 def _to(row: Row, device: Any) -> Row:
@@ -128,15 +153,15 @@ def _to(row: Row, device: Any) -> Row:
 
 
 def _parts(losses: Tensor, row: Row, loss: Tensor) -> Parts:
-    counted = row.coefficients_BT != 0
-    wrong = counted & row.wrong_B[:, None]
-    right = counted & ~row.wrong_B[:, None]
+    wrong_nats = torch.where(row.wrong_N, losses, 0.0).sum()
+    figures = torch.stack([loss.detach(), losses.sum(), wrong_nats, row.wrong_N.sum()])
+    total, nats, wrong, tokens = figures.tolist()  # one transfer from the device
     return Parts(
-        loss=float(loss.detach()),
-        right_nats=float(losses[right].sum()),
-        right_tokens=int(right.sum()),
-        wrong_nats=float(losses[wrong].sum()),
-        wrong_tokens=int(wrong.sum()),
+        loss=total,
+        right_nats=nats - wrong,
+        right_tokens=len(losses) - int(tokens),
+        wrong_nats=wrong,
+        wrong_tokens=int(tokens),
     )
 
 
@@ -153,6 +178,11 @@ class Report(TrainerCallback):
         """Called after each optimizer step with the Trainer's own figures."""
         if not logs or "grad_norm" not in logs:
             return
+        if not math.isfinite(logs["grad_norm"]):
+            raise EditctlError(
+                f"stage {self.watch.stage}: the gradient is {logs['grad_norm']} at update {state.global_step}; "
+                "lower the learning rate, or train in float32"
+            )
         parts = self.watch.parts
         now = time.monotonic()
         spent, self.clock = max(now - self.clock, 1e-9), now

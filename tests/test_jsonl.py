@@ -1,0 +1,89 @@
+"""Rows as JSON lines."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from editctl.errors import InputError
+from editctl.files import InputFile, OutputFile
+from editctl.jsonl import FieldError, UniqueIds, dumps, loads, locate, parse_row, read_records, read_rows, write_row
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
+
+
+@given(st.dictionaries(st.text(st.characters()), VALUES | st.text(st.characters())))
+def test_any_row_comes_back_from_one_line_of_utf8(row: dict[str, Any]) -> None:
+    line = dumps(row)
+    assert "\n" not in line
+    assert parse_row(line.encode("utf-8").decode("utf-8"), "f", 1) == row
+
+
+def test_text_is_written_as_it_is_and_half_characters_as_escapes() -> None:
+    assert dumps({"a": "é😀"}) == '{"a":"é😀"}'
+    assert dumps({"a": "é\ud83d"}) == '{"a":"\\u00e9\\ud83d"}'
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_no_json_is_not_written(value: float) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        dumps({"a": [value]})
+
+
+@pytest.mark.parametrize("text", ["NaN", "[Infinity]", "-Infinity", "1e999", "-1e999", "{", "", "01", "'a'"])
+def test_what_is_no_json_is_not_read(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        loads(text)
+
+
+@pytest.mark.parametrize("line", ["[1]", "1", '"a"', "null", "{} {}", "{", '{"a":NaN}', "x"])
+def test_line_that_is_no_object_is_named(line: str) -> None:
+    with pytest.raises(InputError, match=r"^f, line 7: is no JSON object \(.+\); mend or remove the line$"):
+        parse_row(line, "f", 7)
+
+
+def test_blank_lines_are_passed_over_and_counted(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b'\xef\xbb\xbf{"a":1}\r\n\r\n  \n{"a":2}')
+    assert list(read_rows(InputFile(str(tmp_path / "a")))) == [(1, {"a": 1}), (4, {"a": 2})]
+
+
+def test_field_error_gets_file_and_line(tmp_path: Path) -> None:
+    target = OutputFile(str(tmp_path / "a"))
+    for number in range(3):
+        write_row(target, {"n": number})
+    target.commit()
+
+    def convert(row: dict[str, Any]) -> int:
+        if row["n"] == 2:
+            raise FieldError("n", "is two")
+        return int(row["n"])
+
+    records = read_records(InputFile(str(tmp_path / "a")), convert)
+    assert [next(records), next(records)] == [0, 1]
+    with pytest.raises(InputError, match=r"a, line 3, field 'n': is two$"):
+        next(records)
+
+
+def test_place_without_line_and_field() -> None:
+    with pytest.raises(InputError, match=r"^f: is odd$"), locate("f", None):
+        raise FieldError(None, "is odd")
+    with pytest.raises(InputError, match=r"^f, row 3, field 'x': is odd$"), locate("f", "row 3"):
+        raise FieldError("x", "is odd")
+    with pytest.raises(KeyError), locate("f", 1):
+        raise KeyError
+
+
+def test_ids_are_unique() -> None:
+    ids = UniqueIds()
+    for name in ("a", "b", "A", ""):
+        ids.add(name)
+    with pytest.raises(FieldError, match="'b' stands twice"):
+        ids.add("b")
+
+
+def test_row_order_of_keys_is_kept() -> None:
+    assert list(json.loads(dumps({"b": 1, "a": 2}))) == ["b", "a"]
