@@ -3,7 +3,9 @@
 Everything heavy is imported inside the functions: the file itself costs nothing to import.
 """
 
+import contextlib
 import json
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,7 +157,16 @@ def _absolute(spec: str) -> str:
 def _with_adapter(model: Any, folder: str) -> Any:
     from peft import PeftModel
 
-    return PeftModel.from_pretrained(model, folder, adapter_name="start")
+    with calm_peft():
+        return PeftModel.from_pretrained(model, folder, adapter_name="start")
+
+
+@contextlib.contextmanager
+def calm_peft() -> Iterator[None]:
+    """Keep to ourselves that peft asks transformers for a property under its old name: nobody here can help it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+        yield
 
 
 def load_tokenizer(spec: str) -> Any:

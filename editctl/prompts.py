@@ -93,7 +93,7 @@ class Templates:
             turns = _turns(self.environment.get_template(f"{name}{ENDING}"), values)
         except jinja2.TemplateNotFound as error:
             known = [f"{other}{ENDING}" for other in self.names()]
-            advice = near_misses(str(error), known)
+            advice = near_misses(str(error.name), known)
             raise UsageError(f"template {path}: there is no template {error.name!r}; {advice}") from error
         except (jinja2.TemplateError, *_TEMPLATE_FAULTS) as error:
             raise UsageError(f"template {_place(error) or path}: {error}") from error

@@ -143,9 +143,10 @@ def _parquet_rows(source: InputFile) -> NumberedRows:
     import pyarrow
     import pyarrow.parquet
 
+    # Parquet is read from its end, so a stream won't do: the hash is taken by reading the file once more.
+    place = io.BytesIO(source.read()) if source.path.endswith(PACKED) else source.path
+    source.close()
     try:
-        # Parquet is read from its end, so a stream won't do: the hash is taken by reading the file once more.
-        place = io.BytesIO(source.read()) if source.path.endswith(PACKED) else source.path
         with pyarrow.parquet.ParquetFile(place) as table:
             rows = itertools.chain.from_iterable(batch.to_pylist() for batch in table.iter_batches(1000))
             for number, row in _numbered(rows):

@@ -151,9 +151,9 @@ def test_nothing_is_set_aside_when_nothing_was_written(tmp_path: Path) -> None:
 def test_devices_and_pipes_are_written_as_they_stand(tmp_path: Path) -> None:
     device = os.stat("/dev/null").st_mode  # noqa: PTH116
     target = OutputFile("/dev/null")
+    assert target.is_stream  # before anything is moved there: a test must not replace the device
     target.write("gone")
     target.commit()
-    assert target.is_stream
     assert os.stat("/dev/null").st_mode == device  # noqa: PTH116
     os.mkfifo(tmp_path / "pipe")
     got: list[str] = []

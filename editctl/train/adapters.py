@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from editctl.errors import UsageError
-from editctl.models import Student
+from editctl.models import Student, calm_peft
 
 JOINED = "joined"
 
@@ -37,10 +37,11 @@ def add_adapter(student: Student, name: str, lora: Lora) -> None:
     _check_joinable(student)
     config = _config(student, lora)
     try:
-        if isinstance(student.model, PeftModel):
-            student.model.add_adapter(name, config)
-        else:
-            student.model = get_peft_model(student.model, config, adapter_name=name)
+        with calm_peft():
+            if isinstance(student.model, PeftModel):
+                student.model.add_adapter(name, config)
+            else:
+                student.model = get_peft_model(student.model, config, adapter_name=name)
     except ValueError as error:
         raise UsageError(f"student {student.name}: no LoRA layers fit (--lora-targets): {error}") from error
     student.adapters = (*student.adapters, name)
