@@ -53,7 +53,7 @@ class Slip(NamedTuple):
 class Chain:
     """Digit arithmetic in a chain: add, subtract, multiply, keep the last digit."""
 
-    description = "Work through the steps. After each step keep only the last digit, without sign."
+    description = "Digit arithmetic, step by step, signs dropped."
     patterns: tuple[str, ...] = ("logical", "knowledge", "calculation")
     Options = ChainOptions
 
@@ -67,7 +67,7 @@ class Chain:
         steps = [f"Step {at}: {ORDERS[sign]} {operand}. " for at, (sign, operand) in enumerate(moves, 1)]
         right = _tell(start, moves, None)
         return Puzzle(
-            question=f"Start with {start}. {''.join(steps)}Keep the last digit after each step. What is left?",
+            question=f"Start with {start}. {''.join(steps)}Keep the last digit each time. What is left?",
             answer=right[-2],
             right=right,
             kind="number",

@@ -16,7 +16,7 @@ from editctl.train.stage import Outcome, Planned, Settings, plan, train, weight_
 
 CORPUS = (
     "Step 1: 6 + 8 = 14, keep 4. Step 2: 4 - 6 = -2, keep 2. Therefore, the answer is 2.",
-    "Start with 3. Step 1: add 1. Step 2: multiply by 5. Keep the last digit after each step. What is left?",
+    "Start with 3. Step 1: add 1. Step 2: multiply by 5. Keep the last digit each time. What is left?",
     "The cat sat (A) on the mat, the dog (B) did not; naïve café, déjà vu. Q: A: yes no not all some",
     "数学 答案 是 四 🙂 👍🏽 ok \n\n  two  spaces\tand a tab",
 )

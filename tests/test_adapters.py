@@ -22,7 +22,7 @@ from tests.support_models import pairs, run, saved
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 """peft's own; the tests call it without our help here and there."""
 OPTIONS = EditOptions(beta=0.5, key_learning_rate=2e-3)
-FAST = {"max_steps": 4, "learning_rate": 2e-2, "batch_questions": 4}
+FAST: dict[str, Any] = {"max_steps": 4, "learning_rate": 2e-2, "batch_questions": 4}
 IDS = torch.arange(5, 60).view(1, -1)
 
 
@@ -52,7 +52,7 @@ def same_function(student: Student, base: str, place: Path | str) -> bool:
     """
     student.model.base_model.set_adapter(list(student.adapters))
     again = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), str(place))
-    return torch.allclose(logits(again.double()), logits(student.model.double()), atol=1e-6, rtol=0)
+    return bool(torch.allclose(logits(again.double()), logits(student.model.double()), atol=1e-6, rtol=0))
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -213,3 +213,19 @@ def test_an_adapter_joined_at_another_scale_would_be_seen(tmp_path: Path) -> Non
     assert same_function(student, base, place)
     (place / "adapter_config.json").write_text(json.dumps({**config, "lora_alpha": 12}))
     assert not same_function(student, base, place)
+
+
+def test_the_seed_of_a_run_makes_its_adapters(tmp_path: Path) -> None:
+    """Whatever was drawn before: the first values of an adapter are part of the run."""
+    base = saved(tmp_path / "base")
+    found = []
+    for drawn, seed in ((1, 0), (2, 0), (1, 1)):
+        student = student_of(base)
+        torch.manual_seed(drawn)
+        run(student, Edit(), OPTIONS, pairs(8), seed=seed, **FAST)
+        found.append(weights(student.model, "lora_"))
+    assert same(found[0], found[1])
+    assert not same(found[0], found[2])
+    first = [one for name, one in found[0].items() if "lora_A.stage1" in name]
+    second = [one for name, one in found[0].items() if "lora_A.stage2" in name]
+    assert not any(torch.equal(one, other) for one, other in zip(first, second, strict=True))

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise, takewhile
 from typing import Any
 
 import pytest
@@ -68,10 +69,15 @@ def test_swapping_the_chains_swaps_the_keys(right: list[str], wrong: list[str]) 
     assert key_units(wrong, right) == (distance, wrong_keys, right_keys)
 
 
+def shared(one: Sequence[object], other: Sequence[object]) -> int:
+    """Units that two chains have in common at their beginning."""
+    return sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(one, other, strict=False)))
+
+
 @given(units_of_few_kinds, units_of_few_kinds)
 def test_common_beginning_and_end_are_never_key(right: list[str], wrong: list[str]) -> None:
-    begin = len(os.path.commonprefix([right, wrong]))
-    end = len(os.path.commonprefix([right[begin:][::-1], wrong[begin:][::-1]]))
+    begin = shared(right, wrong)
+    end = shared(right[begin:][::-1], wrong[begin:][::-1])
     _, right_keys, wrong_keys = key_units(right, wrong)
     assert all(begin <= key < len(right) - end for key in right_keys)
     assert all(begin <= key < len(wrong) - end for key in wrong_keys)
@@ -121,13 +127,13 @@ def test_spans_lead_back_to_the_tokens_that_made_them(name: str, right: str, wro
     for text, spans, units, numbers in zip((right, wrong), (edits.right, edits.wrong), sides, keys, strict=True):
         assert _keys_by_weight(tokenizer, text, spans) == _keys_by_number(units, numbers)
         assert all(0 <= start < end <= len(text) for start, end in spans)
-        assert all(one[1] < other[0] for one, other in zip(spans, spans[1:], strict=False))
+        assert all(one[1] < other[0] for one, other in pairwise(spans))
 
 
 def _keys_by_weight(tokenizer: Any, text: str, spans: Sequence[tuple[int, int]]) -> list[bool]:
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True)
     weights = token_weights(text, encoded["offset_mapping"], weigh(spans, text, 1.0, 0.0))
-    return [bool(weight) for weight in weights] if any(end for _, end in encoded["offset_mapping"]) else []
+    return [bool(weight) for weight in weights] if any(start < end for start, end in encoded["offset_mapping"]) else []
 
 
 def _keys_by_number(units: Units, numbers: Sequence[int]) -> list[bool]:

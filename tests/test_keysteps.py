@@ -1,6 +1,7 @@
 """From where two chains part to what is weighted."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -54,7 +55,7 @@ def test_without_another_weight_only_key_spans_stand() -> None:
     assert weigh([(1, 2)], "abcdefg", -0.25, 0.0) == ((1, 2, -0.25),)
 
 
-def changed(**facts: object) -> Alignment:
+def changed(**facts: Any) -> Alignment:
     """A pair whose edits are changed."""
     alignment = pair()
     assert isinstance(alignment.edits, Edits)

@@ -1,5 +1,6 @@
 """The one loss: what each normaliser makes of a hand-computed step, and what a planted mistake would make of it."""
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -84,6 +85,7 @@ def test_the_loss_of_three_tokens_by_hand(normaliser: str, total: float) -> None
 
 def row_of(*questions: Sequence[Weighted], normaliser: str = "sum", row_tokens: int = 8192) -> Row:
     """The only row of a step."""
+    row: Row
     (row,) = Collator(normaliser, 0, row_tokens)(groups(*questions))["step"].rows
     return row
 
@@ -143,7 +145,7 @@ def test_a_row_keeps_to_its_budget_and_holds_everything_once() -> None:
     assert sum(len(row.targets_N) for row in rows) == 3 + 9 + 1 + 30 + 5 + 5 + 2
 
 
-def real_step(normaliser: str, count: int = 6) -> tuple[Any, list[Group]]:
+def real_step(normaliser: Any, count: int = 6) -> tuple[Any, list[Group]]:
     """A student and two-sided questions of edit's second stage."""
     student = scratch()
     options = EditOptions(beta=0.5, gamma=0.25, normaliser=normaliser)
@@ -187,7 +189,7 @@ def nll_gradient(model: Any, one: Weighted) -> dict[str, Tensor]:
     ids = torch.tensor([one.prompt + one.target])
     scores = torch.log_softmax(model(input_ids=ids).logits[0], dim=-1)
     places = [len(one.prompt) + place for place, weight in enumerate(one.weights) if weight]
-    (-sum(scores[place - 1, ids[0, place]] for place in places)).backward()  # type: ignore[union-attr]
+    (-sum(scores[place - 1, ids[0, place]] for place in places)).backward()
     return {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
 
 
@@ -208,15 +210,16 @@ def steady(student: Any, step: list[Group], normaliser: str) -> float:
     """The loss of a step as the trainer computes it."""
     from transformers import TrainingArguments
 
-    trainer = WeightedTrainer(
-        model=student.model,
-        args=TrainingArguments(output_dir="unused", use_cpu=True, report_to="none", save_strategy="no"),
-        schedule=Schedule(shape="constant", warmup_steps=0, steps=1, steps_per_epoch=1, decay=1.0),
-        watch=Watch("test"),
-    )
-    student.model.eval()
     rows = Collator(normaliser, 0, 100_000)(step)["step"].rows
-    return sum(trainer.compute_loss(student.model, {"row": row}).item() for row in rows)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = WeightedTrainer(
+            model=student.model,
+            args=TrainingArguments(output_dir=folder, use_cpu=True, report_to="none", save_strategy="no"),
+            schedule=Schedule(shape="constant", warmup_steps=0, steps=1, steps_per_epoch=1, decay=1.0),
+            watch=Watch("test"),
+        )
+        student.model.eval()
+        return float(sum(trainer.compute_loss(student.model, {"row": row}).item() for row in rows))
 
 
 def reference(model: Any, step: list[Group]) -> float:

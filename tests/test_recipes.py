@@ -28,7 +28,8 @@ def row(**more: Any) -> Alignment:
 
 def lacking(side: str) -> Alignment:
     """The same row without a side."""
-    return replace(row(), dual=replace(row().dual, **{side: None}), edits=None)
+    absent: dict[str, Any] = {side: None}
+    return replace(row(), dual=replace(row().dual, **absent), edits=None)
 
 
 def key_steps(alignment: Alignment, **options: Any) -> list[Example | Skip]:

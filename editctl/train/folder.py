@@ -69,7 +69,8 @@ def write_run(folder: Path, student: Student, facts: dict[str, Any], card: str) 
             _open_to_readers(temporary)
         write_text(temporary / "README.md", card)
         write_text(temporary / RUN_FILE, json.dumps(facts, ensure_ascii=False, indent=1, default=str) + "\n")
-        _swap(temporary, folder)
+        with disk_errors(str(folder)):
+            _swap(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -87,7 +88,12 @@ def _swap(new: Path, place: Path) -> None:
     old = place.with_name(f".{place.name}.{os.getpid()}.old")
     if place.exists():
         place.rename(old)
-    new.rename(place)
+    try:
+        new.rename(place)
+    except OSError:
+        if old.exists():
+            old.rename(place)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 
