@@ -4,7 +4,8 @@
 set -euo pipefail
 
 out=${1:-runs/demo}
-updates=500
+train=(--batch-questions 16 --learning-rate 2e-3 --schedule linear --warmup-steps 20)
+updates=400
 rm -rf "$out"
 mkdir -p "$out"
 export EDITCTL_STATE="$out/state" HF_HUB_OFFLINE=1
@@ -17,13 +18,13 @@ editctl align "$out/dual.jsonl" -o "$out/aligned.jsonl"
 
 echo "3. train: nothing, std-cot and edit, the last two for $updates updates each"
 editctl train "$out/aligned.jsonl" -s tiny -r std-cot --max-steps 0 -o "$out/untrained"
-editctl train "$out/aligned.jsonl" -s tiny -r std-cot --max-steps $updates -o "$out/std-cot"
-editctl train "$out/aligned.jsonl" -s tiny -r edit --max-steps $updates -o "$out/edit"
+editctl train "$out/aligned.jsonl" -s tiny -r std-cot "${train[@]}" --max-steps $updates -o "$out/std-cot"
+editctl train "$out/aligned.jsonl" -s tiny -r edit "${train[@]}" --max-steps $updates -o "$out/edit"
 
 echo "4. eval: 200 new questions of the same kind, 200 harder ones"
 for student in untrained std-cot edit; do
     editctl eval "$out/$student" 'toy:chain?split=test&n=200' 'toy:chain?split=ood&n=200' \
-        --max-new-tokens 192 -o "$out/$student.predictions.jsonl" --json > "$out/$student.scores.json"
+        --max-new-tokens 128 -o "$out/$student.predictions.jsonl" --json > "$out/$student.scores.json"
 done
 
 python "$(dirname "$0")/demo_table.py" "$out"

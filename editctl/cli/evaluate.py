@@ -104,6 +104,7 @@ def _predictions(
     from editctl.evaluate.ask import Settings, predict
     from editctl.jsonl import write_row
     from editctl.models import load, pick_device
+    from editctl.progress import Bar
     from editctl.rows import prediction_to_row
     from editctl.student import choose_style
     from editctl.tokens import Codec
@@ -123,10 +124,11 @@ def _predictions(
         batch_tokens=values["batch_tokens"],
         conclusion=values["conclusion"],
     )
-    for prediction in talk.track(predict(asked, student, codec, plan, settings), "eval", len(asked)):
-        if target is not None:
-            write_row(target, prediction_to_row(prediction))
-        yield prediction
+    with Bar(talk, "eval", len(asked) * len(plan)) as bar:
+        for prediction in predict(asked, student, codec, plan, settings, bar.advance):
+            if target is not None:
+                write_row(target, prediction_to_row(prediction))
+            yield prediction
 
 
 def _plan(values: dict[str, Any], run: dict[str, Any] | None) -> Any:

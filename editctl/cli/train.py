@@ -170,6 +170,7 @@ def _train(
     from editctl.student import choose_style
     from editctl.tokens import Codec
     from editctl.train import stage as stages
+    from editctl.train.adapters import adapter_rank
     from editctl.train.folder import bytes_needed, check_space
 
     quietly()
@@ -181,7 +182,8 @@ def _train(
     planned = stages.plan(method, chosen, alignments, codec, settings, weights)
     _note_tokenizer(talk, values, alignments)
     _say_plan(talk, planned, weights, settings)
-    check_space(Path(values["output"]), bytes_needed(student))
+    rank = settings.lora.r * len(planned) + adapter_rank(student) if weights == "lora" else None
+    check_space(Path(values["output"]), bytes_needed(student, rank))
     with Bar(talk, "train", sum(item.steps for item in planned)) as bar:
         outcome = stages.train(student, planned, codec, settings, device, _shower(bar))
     _write(session, values, student, codec, chosen, (alignments, planned, outcome, weights), method.title)

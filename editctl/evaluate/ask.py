@@ -1,7 +1,7 @@
 """Questions in, predictions out: the student is asked as its recipe's decode plan says, in windows of like length."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from editctl.answers import judge
@@ -33,10 +33,11 @@ def predict(
     codec: Codec,
     plan: Sequence[DecodeStep],
     settings: Settings,
+    show: Callable[[int], None] = lambda count: None,
 ) -> Iterator[Prediction]:
-    """One prediction for each question, in order."""
+    """One prediction for each question, in order; `show` is told of each answer of each step as it is written."""
     for window in _windows(questions):
-        yield from _window(window, student, codec, plan, settings)
+        yield from _window(window, student, codec, plan, settings, show)
 
 
 def _windows(questions: Iterable[Question]) -> Iterator[list[Question]]:
@@ -46,7 +47,12 @@ def _windows(questions: Iterable[Question]) -> Iterator[list[Question]]:
 
 
 def _window(
-    questions: list[Question], student: Student, codec: Codec, plan: Sequence[DecodeStep], settings: Settings
+    questions: list[Question],
+    student: Student,
+    codec: Codec,
+    plan: Sequence[DecodeStep],
+    settings: Settings,
+    show: Callable[[int], None],
 ) -> list[Prediction]:
     texts: list[list[str]] = [[] for _ in questions]
     written = [0] * len(questions)
@@ -62,6 +68,7 @@ def _window(
         for number, ids in answers:
             texts[number].append(codec.tokenizer.decode(ids, skip_special_tokens=True))
             written[number] += len(ids)
+            show(1)
     return [
         replace(verdict_on(question, tuple(text), settings.conclusion), tokens=count)
         for question, text, count in zip(questions, texts, written, strict=True)

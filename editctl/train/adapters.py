@@ -87,6 +87,11 @@ def merge_adapters(student: Student) -> None:
     student.model.requires_grad_(True)
 
 
+def adapter_rank(student: Student) -> int:
+    """Rank of the adapters a student already carries, together."""
+    return sum(student.model.peft_config[name].r for name in student.adapters)
+
+
 def _silence_dropout(model: Any, adapters: tuple[str, ...]) -> None:
     from torch import nn
 
