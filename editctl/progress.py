@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 PLAIN_SECONDS = 10.0
 """Seconds between two plain lines."""
+BURST_SECONDS = 1.0
+"""Pause after which an item may be the first of many that come at once."""
 
 
 def clean(text: object) -> str:
@@ -114,7 +116,8 @@ class Bar:
         self.fields = ""
         self._rich: Any = None
         self._task: Any = None
-        self._said = self._started = time.monotonic()
+        self._said = self._started = self._moved = time.monotonic()
+        self._held = False
 
     def __enter__(self) -> "Bar":
         if self.talk.live:
@@ -133,8 +136,15 @@ class Bar:
         self.fields = self.fields if fields is None else fields
         if self._rich is not None:
             self._rich.update(self._task, completed=self.done, fields=self.fields)
-        elif not self.talk.quiet and time.monotonic() - self._said >= PLAIN_SECONDS:
-            self._said = time.monotonic()
+        elif not self.talk.quiet:
+            self._say_now_and_then(time.monotonic())
+
+    def _say_now_and_then(self, now: float) -> None:
+        # The first item after a pause may begin a burst (a batch of answers): a line then would foretell hours.
+        begins = now - self._moved > BURST_SECONDS and not self._held
+        self._held, self._moved = begins, now
+        if now - self._said >= PLAIN_SECONDS and not begins:
+            self._said = now
             self.talk.say(self._line())
 
     def _line(self) -> str:

@@ -105,10 +105,12 @@ def test_line_without_a_total_and_long_times(
 ) -> None:
     with Bar(Talk(), "align") as bar:
         clock(20)
-        bar.advance(10)
+        bar.advance(9)
+        bar.advance(1)
     with Bar(Talk(), "train", 1000) as bar:
         clock(3600)
-        bar.advance(100)
+        bar.advance(99)
+        bar.advance(1)
     assert capsys.readouterr().err.splitlines() == ["align: 10, 0.5/s", "train: 100/1000, 9:00:00 left, 0.0278/s"]
 
 
@@ -168,3 +170,22 @@ def test_bar_is_live_on_a_terminal_only(term: str, live: bool, monkeypatch: pyte
             bar.advance(2, fields="[red]loss")
         assert "2/2" in terminal.getvalue()
         assert "[red]loss" in terminal.getvalue()
+
+
+def test_first_answer_of_a_batch_foretells_nothing(
+    clock: Callable[[float], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Bar(Talk(), "eval", 400) as bar:
+        clock(30)
+        bar.advance()
+        assert capsys.readouterr().err == ""
+        bar.advance(199)
+        assert capsys.readouterr().err == "eval: 200/400, 0:30 left, 6.67/s\n"
+
+
+def test_slow_items_are_told_all_the_same(clock: Callable[[float], None], capsys: pytest.CaptureFixture[str]) -> None:
+    with Bar(Talk(), "train", 4) as bar:
+        for _ in range(2):
+            clock(20)
+            bar.advance()
+        assert capsys.readouterr().err == "train: 2/4, 0:40 left, 0.05/s\n"
