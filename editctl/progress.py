@@ -35,9 +35,7 @@ class Talk:
     def console(self) -> Any:
         """A rich console on stderr, made on first use: rich costs start-up time."""
         if self._console is None:
-            from rich.console import Console
-
-            self._console = Console(file=sys.stderr, no_color=not self.color, highlight=False, soft_wrap=True)
+            self._console = _stderr_console()(file=sys.stderr, no_color=not self.color, highlight=False, soft_wrap=True)
         return self._console
 
     def say(self, text: str) -> None:
@@ -65,6 +63,18 @@ class Talk:
             for item in items:
                 yield item
                 bar.advance()
+
+
+def _stderr_console() -> Any:
+    """rich's console, but one that goes on working when nobody reads stderr any more (`2>&1 | head`)."""
+    from rich.console import Console
+
+    class Stderr(Console):
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+    return Stderr
 
 
 def print_table(console: Any, title: str, columns: list[str], rows: list[list[object]]) -> None:

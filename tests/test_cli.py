@@ -1,6 +1,7 @@
 """Exit codes, interruptions, pipes, and where an option's value comes from."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -207,3 +208,11 @@ def test_environment_report_names_versions_and_no_values(cli: Cli, monkeypatch: 
     assert {"editctl", "python", "torch", "transformers", "state folder"} <= facts.keys()
     assert "EDITCTL_GEN_DUAL_API_BASE" in facts["variables set"]
     assert "hunter2" not in outcome.out
+
+
+def test_work_goes_on_when_nobody_reads_stderr(tmp_path: Path) -> None:
+    editctl = f"{shlex.quote(sys.executable)} -m editctl"
+    script = f"set -o pipefail; {editctl} gen-dual 'toy:chain?n=30' -t oracle -v -o dual.jsonl 2>&1 | true"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "dual.jsonl").read_text(encoding="utf-8").splitlines()) == 30
