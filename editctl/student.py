@@ -18,10 +18,10 @@ def question_prompt(question: Question, *, prefix: str = "", cue: str = "", forc
     (arXiv 2405.19737, prompt table); without the first two lines where a question has no description.
     """
     head = f"Task Description:\n{question.description}\n" if question.description else ""
-    return Prompt(user=f"{prefix}{head}Q:{_with_options(question)}\n\nA:{cue}", forced=forced)
+    return Prompt(user=f"{prefix}{head}Q:{with_options(question)}\n\nA:{cue}", forced=forced)
 
 
-def _with_options(question: Question) -> str:
+def with_options(question: Question) -> str:
     """The question text, followed by its options where they stand in a field of their own."""
     if not question.choices or all(choice in question.question for choice in question.choices):
         return question.question

@@ -6,29 +6,7 @@ from typing import Any
 
 import pytest
 
-from editctl.interfaces import Task
-from editctl.plugins import boolean, chain, counting, swaps
-from editctl.toytasks import Worked, parse_source, questions, recall
-
-TASKS: dict[str, Task] = {
-    "chain": chain.Chain(),
-    "boolean": boolean.Boolean(),
-    "swaps": swaps.Swaps(),
-    "counting": counting.Counting(),
-}
-FAMILIES = sorted(TASKS)
-load_task = TASKS.__getitem__
-
-
-def worked(name: str, n: int, more: str = "") -> list[Worked]:
-    source = parse_source(f"toy:{name}?n={n}{more}", load_task)
-    return [recall(question.id, load_task) for question in questions(source)]
-
-
-def conclusion(text: str) -> str:
-    match = re.search(r"Therefore, the answer is (.*)\.$", text)
-    assert match is not None
-    return match[1]
+from tests.support_toys import FAMILIES, conclusion, worked
 
 
 def solve_chain(text: str) -> str:

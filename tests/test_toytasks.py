@@ -16,27 +16,11 @@ from hypothesis import strategies as st
 
 from editctl import toytasks
 from editctl.errors import UsageError
-from editctl.interfaces import Puzzle, Task
+from editctl.interfaces import Puzzle
 from editctl.numbering import Draw, Permutation
 from editctl.options import option
-from editctl.plugins import boolean, chain, counting, swaps
-from editctl.toytasks import Worked, parse_source, questions, recall
-
-TASKS: dict[str, Task] = {
-    "chain": chain.Chain(),
-    "boolean": boolean.Boolean(),
-    "swaps": swaps.Swaps(),
-    "counting": counting.Counting(),
-}
-FAMILIES = sorted(TASKS)
-load_task = TASKS.__getitem__
-DIFFICULTIES = (1, 2, 3, 6, 8)
-
-
-def worked(name: str, n: int, more: str = "") -> list[Worked]:
-    source = parse_source(f"toy:{name}?n={n}{more}", load_task)
-    return [recall(question.id, load_task) for question in questions(source)]
-
+from editctl.toytasks import parse_source, questions, recall
+from tests.support_toys import DIFFICULTIES, FAMILIES, TASKS, load_task, worked
 
 # Numbering.
 

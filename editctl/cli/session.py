@@ -31,8 +31,6 @@ class Session:
         self.lineage = Lineage(command, {key: value for key, value in options.items() if value is not None})
         self.talk = talk
         self.allow_partial = allow_partial
-        self.partial: str | None = None
-        """Set by a command that finished early: why the output is partial."""
         self._inputs: list[InputFile] = []
         self._noted = 0
         self._outputs: list[OutputFile] = []
@@ -125,7 +123,7 @@ class Session:
         except BaseException as error:
             self._fail(error)
             raise
-        self._save("partial" if self.partial else "complete", self._outputs)
+        self._save("complete", self._outputs)
 
     def _fail(self, error: BaseException) -> None:
         """Drop what was written; rows that cost something (an interrupted run, a provider that gave up) are kept."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from editctl.answers import Verdict, judge
 from editctl.conclusion import canonicalise, find_conclusion
 from editctl.generate.settings import Settings
-from editctl.generate.shown import as_shown
 from editctl.interfaces import Completion
 from editctl.records import Question
+from editctl.student import with_options
 
 # Some servers' chat templates open the block themselves, so that the completion only closes it.
 _THINKING = re.compile(r"\A\s*(?:<think(?:ing)?>)?(.*?)</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
@@ -80,7 +80,7 @@ def strip_recap(text: str, question: Question) -> str:
     """Drop what the completion repeats of the prompt before its chain: question, options, labels, the cue."""
     text = _BOTH_SOLUTIONS.sub("", text)
     bare = _QUESTION_LABEL.sub("", text)
-    for recap in (as_shown(question), question.question):
+    for recap in (with_options(question), question.question):
         rest = _after(bare, recap)
         # A chain may well begin with the words of a short question and go on in the same line.
         if rest is not None and (bare != text or rest.lstrip(" \t")[:1] in ("\n", "")):

@@ -11,10 +11,10 @@ from editctl.answers import read_surface
 from editctl.generate.clean import Checked, check, speaks_of_hint
 from editctl.generate.settings import FIRST_TEMPERATURE, LAST_TEMPERATURE, TEMPERATURE_STEP, Settings
 from editctl.generate.shots import Shots
-from editctl.generate.shown import as_shown
 from editctl.interfaces import CallFailed, Completion, Message, Request, Teacher
 from editctl.prompts import MISTAKES, Templates
 from editctl.records import Chain, DualChain, Question, Reject, Step
+from editctl.student import with_options
 
 NOT_RECORDED = "not-recorded"
 ANSWERED = (NOT_RECORDED, "refusal")
@@ -144,7 +144,7 @@ class Maker:
     ) -> tuple[Message, ...]:
         """The rendered prompt of a step."""
         values = {
-            "question": as_shown(question),
+            "question": with_options(question),
             "description": question.description,
             "choices": list(question.choices or ()),
             "task": question.task,

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from editctl.generate.shown import as_shown
 from editctl.jsonl import FieldError, Row
 from editctl.records import Question
 from editctl.rows import Fields
+from editctl.student import with_options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Shots:
     def choose(self, question: Question, *, with_wrong: bool = False) -> list[Shot]:
         """At most `most` examples, never the question itself."""
         pool = self._by_task.get(question.task) or self._by_task.get(None, [])
-        own = as_shown(question)
+        own = with_options(question)
         fit = (shot for shot in pool if shot.question != own and (shot.wrong or not with_wrong))
         return [shot for shot, _ in zip(fit, range(self.most), strict=False)]
 
@@ -52,7 +52,7 @@ def shot_from(row: Row) -> Shot:
         raise FieldError("right", "is missing: an example needs a right chain")
     question = Question(id="", question=fields.text("question"), choices=fields.optional_texts("choices"))
     return Shot(
-        question=as_shown(question),
+        question=with_options(question),
         answer=fields.optional_text("answer") or "",
         right=right,
         wrong=_chain_text(fields, "wrong"),
