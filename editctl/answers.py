@@ -5,12 +5,13 @@ read is no answer: it is never right, and it is not counted as wrong either.
 """
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from string import ascii_uppercase
 
 from editctl.choices import exact_choice, options_of, read_beside, read_choice
-from editctl.conclusion import CANONICAL, find_conclusion
+from editctl.conclusion import CANONICAL, Conclusion, find_conclusion
 from editctl.errors import UsageError, near_misses
 from editctl.readers import (
     comparable,
@@ -32,6 +33,12 @@ _GOLD_NUMBER = re.compile(
     r"-?\s?[$€£]?-?[0-9][0-9,]*(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?(?:\s?/\s?[0-9]+)?\s?%?(?:\s?[A-Za-z/²³°]+){0,2}",
     re.IGNORECASE,
 )
+_READERS: Mapping[str, Callable[[str], str | None]] = {
+    "number": read_number,
+    "list": read_list,
+    "brackets": read_brackets,
+    "text": read_text,
+}
 _ASKS_FOR_LIST = re.compile(r"\b(?:sort|alphabetical|arrange|order|list)\w*", re.IGNORECASE)
 
 
@@ -117,7 +124,14 @@ def judge(text: str, question: Question, opening: str = CANONICAL) -> Verdict:
     Raises:
         UsageError: the question names a kind that does not exist.
     """
-    reading = read_answer(text, question, opening)
+    return judge_conclusion(find_conclusion(text, opening), question)
+
+
+def judge_conclusion(conclusion: Conclusion | None, question: Question) -> Verdict:
+    """As `judge`, of a text whose conclusion was found before."""
+    if conclusion is None:
+        return Verdict("none", None, "no-conclusion")
+    reading = read_surface(conclusion.answer, question)
     if reading.answer is None:
         return Verdict("none", None, reading.reason)
     gold = read_surface(question.answer or "", question).answer
@@ -131,13 +145,15 @@ def _read(surface: str, kind: str, question: Question) -> str | None:
         return read_choice(surface, options_of(question.choices, question.question)) or read_beside(surface)
     if kind == "boolean":
         return read_boolean(surface, _pair(question.answer or surface))
-    readers = {"number": read_number, "list": read_list, "brackets": read_brackets, "text": read_text}
-    return readers[kind](surface)
+    return _READERS[kind](surface)
 
 
 def _pair(answer: str) -> tuple[str, str]:
+    known = pair_of(answer)
+    if known is not None:
+        return known
     word = plain(answer).casefold().strip(" .")
-    return pair_of(answer) or (word, f"not {word}")
+    return word, f"not {word}"
 
 
 def _same(one: str, other: str) -> bool:

@@ -61,6 +61,7 @@ def options_of(choices: tuple[str, ...] | None, question_text: str) -> Options:
     return _by_label(lines) if len(lines) > 1 else ()
 
 
+@lru_cache(maxsize=256)
 def read_choice(surface: str, options: Options) -> str | None:
     """The option an answer means, as `(D)`; None where it means none or several.
 
@@ -116,12 +117,16 @@ def _listed(block: str) -> Options:
         parts = _INLINE.split(lines[0])
         return tuple((parts[at], parts[at + 1].strip()) for at in range(1, len(parts) - 1, 2))
     labels = [(at, found[1]) for at, line in enumerate(lines) if (found := _LABELLED.match(line))]
-    bare = [(at, found[1]) for at, line in enumerate(lines) if (found := _BARE_LABEL.match(line))]
     regular = all(label == _label(at) for at, label in labels)
     # Some sources lost the mark after a label, or the label itself: there the line's place gives it.
-    if regular and (labels or [label for _, label in bare] == [_label(at) for at in range(len(lines))]):
+    if regular and (labels or _all_bare(lines)):
         return tuple((_label(at), _bare_text(line, _label(at))) for at, line in enumerate(lines))
     return _by_label(lines)
+
+
+def _all_bare(lines: list[str]) -> bool:
+    bare = [found[1] for line in lines if (found := _BARE_LABEL.match(line))]
+    return bare == [_label(at) for at in range(len(lines))]
 
 
 def _bare_text(line: str, label: str) -> str:

@@ -39,6 +39,12 @@ class IncompleteError(EditctlError):
     exit_code = 3
 
 
+class BudgetReached(EditctlError):
+    """The next call could pass `--budget-usd` or `--budget-tokens`: what is finished is written."""
+
+    exit_code = 4
+
+
 class GateError(EditctlError):
     """A score is below what `--fail-under` asks for."""
 

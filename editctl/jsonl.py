@@ -13,6 +13,10 @@ from editctl.files import InputFile, OutputFile
 T = TypeVar("T")
 Row = dict[str, Any]
 
+_AS_WRITTEN, _ESCAPED = (
+    json.JSONEncoder(ensure_ascii=escaped, allow_nan=False, separators=(",", ":")) for escaped in (False, True)
+)
+
 
 class FieldError(ValueError):
     """A row's field is missing or wrong; the reader adds file and line."""
@@ -94,12 +98,12 @@ class UniqueIds:
 
 def dumps(row: Mapping[str, Any]) -> str:
     """One line of JSON: UTF-8, no NaN, keys as they come."""
-    text = json.dumps(row, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = _AS_WRITTEN.encode(row)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
         # Half of a surrogate pair, which JSON can spell but UTF-8 can't hold.
-        return json.dumps(row, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+        return _ESCAPED.encode(row)
     return text
 
 

@@ -64,9 +64,9 @@ class Permutation:
             left, right = divmod(index, right_size)
             for add, times, add_back, times_back in self._keys:
                 mixed = (right + add) * times & mask
-                left = (left + ((mixed ^ mixed >> half) * times & mask) // (1 << half)) % left_size
+                left = (left + (((mixed ^ mixed >> half) * times & mask) >> half)) % left_size
                 mixed = (left + add_back) * times_back & mask
-                right = (right + ((mixed ^ mixed >> half) * times_back & mask) // (1 << half)) % right_size
+                right = (right + (((mixed ^ mixed >> half) * times_back & mask) >> half)) % right_size
             index = left * right_size + right
             if index < self.size:
                 return index

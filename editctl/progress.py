@@ -77,6 +77,13 @@ def _stderr_console() -> Any:
     return Stderr
 
 
+def stdout_console(*, color: bool = True) -> Any:
+    """rich's console for what a command prints as its result."""
+    from rich.console import Console
+
+    return Console(file=sys.stdout, no_color=not color or bool(os.environ.get("NO_COLOR")), highlight=False)
+
+
 def print_table(console: Any, title: str, columns: list[str], rows: list[list[object]]) -> None:
     """A table; a column is set to the right where all its cells hold figures.
 

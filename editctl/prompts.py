@@ -1,7 +1,8 @@
 """Teacher prompts: Jinja templates, strict and sandboxed. Knows files and blocks; what is asked stands in the files.
 
 A template's blocks `system` and `user` become the chat turns, so text from questions and models can never open a
-turn of its own. A template without blocks is one user turn.
+turn of its own. A template without blocks is one user turn. A block `fixed` at the beginning of `user` holds what all
+questions of a task share (the worked examples, say), so that providers can keep it in their prompt caches.
 """
 
 import importlib.metadata
@@ -80,8 +81,8 @@ class Templates:
             raise UsageError(f"unknown mistake pattern {short!r}; {near_misses(short, self.mistakes())}")
         raise UsageError(f"unknown template {name!r}; {near_misses(name, self.names())}")
 
-    def render(self, name: str, values: Mapping[str, Any]) -> tuple[Message, ...]:
-        """The chat turns of a template.
+    def render(self, name: str, values: Mapping[str, Any]) -> tuple[tuple[Message, ...], int]:
+        """The chat turns of a template, and how many leading characters of the last one its block `fixed` makes.
 
         Raises:
             UsageError: no such template, or one that is broken or names a value that isn't there.
@@ -90,7 +91,7 @@ class Templates:
 
         path = self.path(name)
         try:
-            turns = _turns(self.environment.get_template(f"{name}{ENDING}"), values)
+            turns, fixed = _turns(self.environment.get_template(f"{name}{ENDING}"), values)
         except jinja2.TemplateNotFound as error:
             known = [f"{other}{ENDING}" for other in self.names()]
             advice = near_misses(str(error.name), known)
@@ -99,24 +100,29 @@ class Templates:
             raise UsageError(f"template {_place(error) or path}: {error}") from error
         if not any(turn["role"] == "user" and turn["content"] for turn in turns):
             raise UsageError(f"template {path}: renders to an empty user turn")
-        return turns
+        return turns, fixed
 
 
 _TEMPLATE_FAULTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What an expression in a template can raise."""
 
 
-def _turns(template: Any, values: Mapping[str, Any]) -> tuple[Message, ...]:
+def _turns(template: Any, values: Mapping[str, Any]) -> tuple[tuple[Message, ...], int]:
     context = template.new_context(dict(values))
     # Rendering the whole template first makes its parents' blocks known: `template.blocks` holds its own alone.
     whole = "".join(template.root_render_func(context)).strip()
     if "user" not in context.blocks:
-        return (Message(role="user", content=whole),)
+        return (Message(role="user", content=whole),), 0
     texts = {
-        role: "".join(context.blocks[role][0](context)).strip() for role in ("system", "user") if role in context.blocks
+        role: "".join(context.blocks[role][0](context))
+        for role in ("system", "user", "fixed")
+        if role in context.blocks
     }
-    system = Message(role="system", content=texts.get("system", ""))
-    return (*((system,) if system["content"] else ()), Message(role="user", content=texts["user"]))
+    system = Message(role="system", content=texts.get("system", "").strip())
+    user = texts["user"].strip()
+    fixed = texts.get("fixed", "").lstrip()
+    turns = (*((system,) if system["content"] else ()), Message(role="user", content=user))
+    return turns, len(fixed) if user.startswith(fixed) else 0
 
 
 def _place(error: BaseException) -> str | None:

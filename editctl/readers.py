@@ -6,6 +6,7 @@ text does not say one thing of that kind. Choices are read in `choices.py`.
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 from editctl.surfaces import plain
 
@@ -63,6 +64,7 @@ def corrected(text: str) -> str:
     return _NOT_BUT.sub("", text).strip() if "but" in text else text
 
 
+@lru_cache(maxsize=256)
 def read_number(surface: str) -> str | None:
     """Exact canonical number: `$1,234.00` is `1234`, `3/4` is `0.75`, `1/3` stays a fraction.
 
@@ -116,12 +118,14 @@ def decimal_text(value: Fraction) -> str:
     return f"{sign}{digits[:-places]}.{digits[-places:]}" if places else sign + digits
 
 
+@lru_cache(maxsize=256)
 def pair_of(answer: str) -> tuple[str, str] | None:
     """The closed pair that a gold answer belongs to."""
     word = plain(answer).casefold().strip(" .!:*\"'")
     return next((pair for pair in PAIRS if word in pair), None)
 
 
+@lru_cache(maxsize=256)
 def read_boolean(surface: str, pair: tuple[str, str]) -> str | None:
     """One word of the pair, in lower case; `not valid` is `invalid`. None for both, and for other words."""
     text = corrected(plain(surface).casefold()[:_MOST_READ])
@@ -177,6 +181,7 @@ def read_text(surface: str) -> str | None:
     return _LABEL.sub("", plain(surface)).strip(" .\"'") or None
 
 
+@lru_cache(maxsize=256)
 def comparable(text: str) -> str:
     """Text without case, leading article, outer punctuation and differences of white space."""
     words = plain(text).casefold().strip(" .,;:!?\"'*$").split()

@@ -22,6 +22,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "oracle": "editctl.plugins.oracle:Oracle",
         "recorded": "editctl.plugins.recorded:Recorded",
         "litellm": "editctl.plugins.providers:LitellmTeacher",
+        "openai-server": "editctl.plugins.openai_server:OpenAIServer",
     },
     "tasks": {
         "boolean": "editctl.plugins.boolean:Boolean",

@@ -42,6 +42,25 @@ def read_questions(
     return itertools.islice(itertools.chain.from_iterable(sources), limit)
 
 
+def count_questions(names: Iterable[str], load_task: Callable[[str], Task], limit: int | None = None) -> int | None:
+    """How many questions the sources hold, where that is soon told: generated ones and plain JSON lines."""
+    counts = [_count(name, load_task) for name in names]
+    if not counts or None in counts:
+        return None
+    total = sum(count or 0 for count in counts)
+    return total if limit is None else min(total, limit)
+
+
+def _count(name: str, load_task: Callable[[str], Task]) -> int | None:
+    if name.startswith("toy:"):
+        return toytasks.parse_source(name, load_task).n
+    path = Path(name)
+    if path.suffix not in (".jsonl", ".ndjson") or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return sum(1 for line in file if not line.isspace())
+
+
 def _open_source(
     name: str, reader: QuestionReader, open_input: Opener, load_task: Callable[[str], Task]
 ) -> Iterator[Question]:

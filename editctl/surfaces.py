@@ -5,6 +5,7 @@ space or the end, and not in `3.5`, `U.S.`, `Mr. Smith` or `A. purple ball`.
 """
 
 import re
+from functools import lru_cache
 
 _MOST_PASSES = 20
 
@@ -30,6 +31,7 @@ _SPACING = re.compile(r"\\(?:left|right|[,;:! ()\[\]])|\\(?=[$%#&{}])")
 _TYPOGRAPHY = str.maketrans({"−": "-", "–": "-", "\xa0": " ", "’": "'", "‘": "'", "“": '"', "”": '"'})
 
 
+@lru_cache(maxsize=256)
 def settle(surface: str) -> str:
     """The first sentence of an answer, without its full stop and without markup or quotes around it.
 

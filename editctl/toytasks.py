@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeVar, get_args
 from urllib.parse import quote, unquote
 
 from editctl.errors import UsageError, near_misses
-from editctl.interfaces import Task
+from editctl.interfaces import Puzzle, Task
 from editctl.numbering import Permutation
 from editctl.options import fill, flag_name, option, parse_pairs
 from editctl.records import Question, Span
@@ -147,10 +147,20 @@ class WrongChain:
     text: str
     answer: str
     pattern: str
-    slip_right: Span
-    slip_wrong: Span
-    consequences_right: tuple[Span, ...]
-    consequences_wrong: tuple[Span, ...]
+    pieces: tuple[str, ...]
+    """The wrong chain as the task gives it."""
+    right: tuple[str, ...]
+    """The right chain's pieces."""
+
+    @property
+    def spans_right(self) -> tuple[Span, ...]:
+        """What is not so in the wrong chain: first the slip, then its consequences."""
+        return _differences(self.right, self.pieces)[0]
+
+    @property
+    def spans_wrong(self) -> tuple[Span, ...]:
+        """The same places in the wrong chain."""
+        return _differences(self.right, self.pieces)[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,20 +193,13 @@ class Worked:
         pieces = self.slip(pattern, random.Random(f"{self.question.id} {pattern} {salt}"))
         if pieces is None:
             return None
+        if len(pieces) != len(self.pieces):
+            raise ValueError(f"a wrong chain of {self.question.id} has {len(pieces)} pieces, not {len(self.pieces)}")
         text = "".join(pieces)
         answer = text.rpartition(CONCLUSION)[2].removesuffix(".")
         if answer == self.answer:
             return None
-        right, wrong = _differences(self.pieces, pieces)
-        return WrongChain(
-            text=text,
-            answer=answer,
-            pattern=pattern,
-            slip_right=right[0],
-            slip_wrong=wrong[0],
-            consequences_right=tuple(right[1:]),
-            consequences_wrong=tuple(wrong[1:]),
-        )
+        return WrongChain(text=text, answer=answer, pattern=pattern, pieces=pieces, right=self.pieces)
 
 
 def parse_source(text: str, load_task: LoadTask) -> Source:
@@ -215,9 +218,11 @@ def questions(source: Source) -> Iterator[Question]:
     """The questions of a source, in order."""
     head, tail = source.id_parts
     for index in range(source.n):
-        yield _work(source, index, f"{head}{index}{tail}").question
+        puzzle = source.task.puzzle(source.universe, source.code(index))
+        yield _question(source, puzzle, f"{head}{index}{tail}")
 
 
+@lru_cache(maxsize=8)
 def recall(question_id: str, load_task: LoadTask) -> Worked:
     """The worked solution of a generated question, from its id alone.
 
@@ -255,17 +260,8 @@ _source_of_id = lru_cache(maxsize=256)(_read)
 def _work(source: Source, index: int, question_id: str) -> Worked:
     task, options, code = source.task, source.universe, source.code(index)
     puzzle = task.puzzle(options, code)
-    question = Question(
-        id=question_id,
-        task=f"{source.name}-ood" if source.split == "ood" else source.name,
-        question=puzzle.question,
-        answer=puzzle.answer,
-        kind=puzzle.kind,
-        choices=puzzle.choices,
-        description=task.description,
-    )
     return Worked(
-        question=question,
+        question=_question(source, puzzle, question_id),
         right="".join(puzzle.right),
         answer=puzzle.answer,
         patterns=task.patterns,
@@ -274,7 +270,19 @@ def _work(source: Source, index: int, question_id: str) -> Worked:
     )
 
 
-def _differences(right: Sequence[str], wrong: Sequence[str]) -> tuple[list[Span], list[Span]]:
+def _question(source: Source, puzzle: Puzzle, question_id: str) -> Question:
+    return Question(
+        id=question_id,
+        task=f"{source.name}-ood" if source.split == "ood" else source.name,
+        question=puzzle.question,
+        answer=puzzle.answer,
+        kind=puzzle.kind,
+        choices=puzzle.choices,
+        description=source.task.description,
+    )
+
+
+def _differences(right: Sequence[str], wrong: Sequence[str]) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
     """Spans of the pieces that differ, in either text. Raises ValueError for unequal numbers of pieces."""
     spans: tuple[list[Span], list[Span]] = ([], [])
     at_right = at_wrong = 0
@@ -284,4 +292,4 @@ def _differences(right: Sequence[str], wrong: Sequence[str]) -> tuple[list[Span]
             spans[1].append((at_wrong, at_wrong + len(new)))
         at_right += len(old)
         at_wrong += len(new)
-    return spans
+    return tuple(spans[0]), tuple(spans[1])

@@ -72,21 +72,14 @@ class Boolean:
 
     def puzzle(self, options: Any, code: int) -> Puzzle:
         """The question of a number."""
-        inner, levels = _decode(options, code)
-        text = inner.text
-        for level in levels:
-            left, right = (level.atom.text, text) if level.atom_first else (text, level.atom.text)
-            text = f"{'not ' if level.negated else ''}( {left} {level.word} {right} )"
-        pieces = _tell(inner, levels, None)
-        return Puzzle(question=f"{text} is True or False?", answer=pieces[-2], right=pieces, kind="boolean")
+        return _worked(options, code)[2]
 
     def slip(self, options: Any, code: int, pattern: str, chance: random.Random) -> tuple[str, ...] | None:
         """A chain with one evaluation gone wrong."""
-        inner, levels = _decode(options, code)
-        answer = _tell(inner, levels, None)[-2]
+        inner, levels, puzzle = _worked(options, code)
         slips = _SLIPS[pattern]
         for group in slips(inner, levels):
-            found = first_slip(group, chance, lambda slip: _tell(inner, levels, slip), answer)
+            found = first_slip(group, chance, lambda slip: _tell(inner, levels, slip), puzzle.answer)
             if found:
                 return found
         return None
@@ -116,17 +109,29 @@ def _layouts(atoms: int) -> tuple[tuple[bool, ...], ...]:
     return tuple(tuple(at in places for at in range(atoms)) for places in chosen)
 
 
-def _decode(options: BooleanOptions, code: int) -> tuple[Atom, list[Level]]:
+@lru_cache(maxsize=8)
+def _worked(options: BooleanOptions, code: int) -> tuple[Atom, tuple[Level, ...], Puzzle]:
+    """What a number stands for, and its puzzle: teachers ask for the slips right after the question."""
     draw = Draw(code)
     inner, *atoms = [
         draw.pick(_comparisons() if compares else CONSTANTS) for compares in draw.pick(_layouts(_depth(options) + 1))
     ]
     words = tuple(NEEDED)
     # The innermost bracket draws no side: both orders of its two atoms are drawn already.
-    return inner, [
+    levels = tuple(
         Level(draw.pick(words), atom, at > 0 and draw.below(2) == 1, draw.below(2) == 1)
         for at, atom in enumerate(atoms)
-    ]
+    )
+    return inner, levels, _puzzle(inner, levels)
+
+
+def _puzzle(inner: Atom, levels: Sequence[Level]) -> Puzzle:
+    text = inner.text
+    for level in levels:
+        left, right = (level.atom.text, text) if level.atom_first else (text, level.atom.text)
+        text = f"{'not ' if level.negated else ''}( {left} {level.word} {right} )"
+    pieces = _tell(inner, levels, None)
+    return Puzzle(question=f"{text} is True or False?", answer=pieces[-2], right=pieces, kind="boolean")
 
 
 def _tell(inner: Atom, levels: Sequence[Level], slip: Slip | None) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Toy task `chain`: digit arithmetic in a chain, of which only the last digit goes on."""
 
+import operator
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from editctl.options import option
 from editctl.toytasks import check_range, conclude, first_slip
 
 ORDERS = {"+": "add", "-": "subtract", "*": "multiply by"}
+DO = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 CONFUSED = {"+": "*", "*": "+", "-": "+"}
 """Which operation is taken for which."""
 PIECES = 9
@@ -63,20 +65,12 @@ class Chain:
 
     def puzzle(self, options: Any, code: int) -> Puzzle:
         """The question of a number."""
-        start, moves = _decode(options, code)
-        steps = [f"Step {at}: {ORDERS[sign]} {operand}. " for at, (sign, operand) in enumerate(moves, 1)]
-        right = _tell(start, moves, None)
-        return Puzzle(
-            question=f"Start with {start}. {''.join(steps)}Keep the last digit each time. What is left?",
-            answer=right[-2],
-            right=right,
-            kind="number",
-        )
+        return _worked(options, code)[2]
 
     def slip(self, options: Any, code: int, pattern: str, chance: random.Random) -> tuple[str, ...] | None:
         """A chain with one step gone wrong."""
-        start, moves = _decode(options, code)
-        right = _tell(start, moves, None)
+        start, moves, puzzle = _worked(options, code)
+        right = puzzle.right
         slips = _SLIPS[pattern]
         return first_slip(slips(moves, right), chance, lambda slip: _tell(start, moves, slip), right[-2])
 
@@ -91,10 +85,17 @@ def _steps(options: ChainOptions) -> int:
     return 4 + options.difficulty
 
 
-def _decode(options: ChainOptions, code: int) -> tuple[int, list[Move]]:
+@lru_cache(maxsize=8)
+def _worked(options: ChainOptions, code: int) -> tuple[int, tuple[Move, ...], Puzzle]:
+    """What a number stands for, and its puzzle: teachers ask for the slips right after the question."""
     draw = Draw(code)
-    moves = _moves(options.digits)
-    return 1 + draw.below(9), [draw.pick(moves) for _ in range(_steps(options))]
+    known = _moves(options.digits)
+    start = 1 + draw.below(9)
+    moves = tuple(draw.pick(known) for _ in range(_steps(options)))
+    steps = [f"Step {at}: {ORDERS[sign]} {operand}. " for at, (sign, operand) in enumerate(moves, 1)]
+    right = _tell(start, moves, None)
+    question = f"Start with {start}. {''.join(steps)}Keep the last digit each time. What is left?"
+    return start, moves, Puzzle(question=question, answer=right[-2], right=right, kind="number")
 
 
 def _tell(start: int, moves: Sequence[Move], slip: Slip | None) -> tuple[str, ...]:
@@ -102,7 +103,7 @@ def _tell(start: int, moves: Sequence[Move], slip: Slip | None) -> tuple[str, ..
     before = value = start
     for at, (sign, operand) in enumerate(moves):
         if slip is None or slip.step != at:
-            result = _apply(value, sign, operand)
+            result = DO[sign](value, operand)
             before, kept = value, abs(result) % 10
         elif slip.skipped:
             pieces += [""] * PIECES
@@ -110,19 +111,13 @@ def _tell(start: int, moves: Sequence[Move], slip: Slip | None) -> tuple[str, ..
         else:
             value = before if slip.stale else value
             sign = slip.sign or sign
-            result = _apply(value, sign, operand) + slip.offset
+            result = DO[sign](value, operand) + slip.offset
             before, kept = value, _kept(result, slip)
         pieces += (
             f"Step {at + 1}: ", str(value), f" {sign} ", str(operand), " = ", str(result), ", keep ", str(kept), ". ",
         )  # fmt: skip
         value = kept
     return (*pieces, *conclude(str(value)))
-
-
-def _apply(value: int, sign: str, operand: int) -> int:
-    if sign == "+":
-        return value + operand
-    return value - operand if sign == "-" else value * operand
 
 
 def _kept(result: int, slip: Slip) -> int:

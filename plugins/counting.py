@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import perm
 from typing import Any, NamedTuple
 
@@ -89,22 +90,13 @@ class Counting:
 
     def puzzle(self, options: Any, code: int) -> Puzzle:
         """The question of a number."""
-        category, items = _decode(options, code)
-        pieces = _tell(category.name, items, None)
-        *most, last = [f"{NUMBERS[item.number - 1]} {_plural(item)}" for item in items]
-        return Puzzle(
-            question=f"I have {', '.join(most)} and {last}. How many {category.name}s do I have?",
-            answer=pieces[-2],
-            right=pieces,
-            kind="number",
-        )
+        return _worked(options, code)[2]
 
     def slip(self, options: Any, code: int, pattern: str, chance: random.Random) -> tuple[str, ...] | None:
         """A chain with one item gone wrong."""
-        category, items = _decode(options, code)
-        answer = str(sum(item.number for item in items if item.counts))
+        category, items, puzzle = _worked(options, code)
         for slips in _SLIPS[pattern](items):
-            found = first_slip(slips, chance, lambda slip: _tell(category.name, items, slip), answer)
+            found = first_slip(slips, chance, lambda slip: _tell(category.name, items, slip), puzzle.answer)
             if found:
                 return found
         return None
@@ -114,11 +106,17 @@ def _kinds(options: CountingOptions) -> int:
     return 4 + options.difficulty
 
 
-def _decode(options: CountingOptions, code: int) -> tuple[Category, list[Item]]:
+@lru_cache(maxsize=8)
+def _worked(options: CountingOptions, code: int) -> tuple[Category, tuple[Item, ...], Puzzle]:
+    """What a number stands for, and its puzzle: teachers ask for the slips right after the question."""
     draw = Draw(code)
     category = draw.pick(CATEGORIES)
     nouns = draw.arrange(category.members + category.lookalikes, _kinds(options))
-    return category, [Item(1 + draw.below(len(NUMBERS)), noun, noun in category.members) for noun in nouns]
+    items = tuple(Item(1 + draw.below(len(NUMBERS)), noun, noun in category.members) for noun in nouns)
+    *most, last = [f"{NUMBERS[item.number - 1]} {_plural(item)}" for item in items]
+    pieces = _tell(category.name, items, None)
+    question = f"I have {', '.join(most)} and {last}. How many {category.name}s do I have?"
+    return category, items, Puzzle(question=question, answer=pieces[-2], right=pieces, kind="number")
 
 
 def _plural(item: Item) -> str:

@@ -35,7 +35,11 @@ class Oracle:
         self._tasks: dict[str, Task] = {}
 
     async def complete(self, request: Request) -> Completion:
-        """The chain the task writes for this request."""
+        """As `complete_now`."""
+        return self.complete_now(request)
+
+    def complete_now(self, request: Request) -> Completion:
+        """The chain the task writes for this request. Raises UsageError for a question that no toy task made."""
         if not request.question.id.startswith(toytasks.PREFIX):
             raise UsageError(
                 f"teacher oracle answers generated questions only, and {request.question.id!r} is none: "

@@ -60,10 +60,15 @@ class Recorded:
         self._recordings[fields.text("id"), step].append(completion)
 
     async def complete(self, request: Request) -> Completion:
+        """As `complete_now`."""
+        return self.complete_now(request)
+
+    def complete_now(self, request: Request) -> Completion:
         """The recording for this attempt. Raises CallFailed where there is none."""
         recordings = self._recordings.get((request.question.id, request.step), [])
         if request.attempt > len(recordings):
-            raise CallFailed("not-recorded", f"{request.question.id}, step {request.step}, attempt {request.attempt}")
+            missing = f"{request.question.id}, step {request.step}, attempt {request.attempt}"
+            raise CallFailed("not-recorded", missing, answered=True)
         return recordings[request.attempt - 1]
 
     async def close(self) -> None:

@@ -31,12 +31,12 @@ class SwapsOptions:
 class Scene(NamedTuple):
     """All there is to know of one question. People are numbers into `people`."""
 
-    people: list[str]
-    things: list[str]
+    people: tuple[str, ...]
+    things: tuple[str, ...]
     """What each holds at first."""
-    swaps: list[tuple[int, int]]
+    swaps: tuple[tuple[int, int], ...]
     asked: int
-    options: list[str]
+    options: tuple[str, ...]
     """The things, in the order they are listed in."""
 
 
@@ -65,24 +65,13 @@ class Swaps:
 
     def puzzle(self, options: Any, code: int) -> Puzzle:
         """The question of a number."""
-        scene = _decode(options, code)
-        people = scene.people
-        pieces = _tell(scene, None)
-        held = ", ".join(f"{name} has the {thing}" for name, thing in zip(people, scene.things, strict=True))
-        swaps = " ".join(f"Swap {at}: {people[one]} and {people[two]}." for at, (one, two) in enumerate(scene.swaps, 1))
-        listed = "\n".join(f"({letter}) {thing}" for letter, thing in zip(LETTERS, scene.options, strict=False))
-        return Puzzle(
-            question=f"{held}. {swaps} What does {people[scene.asked]} have at the end?\nOptions:\n{listed}",
-            answer=pieces[-2],
-            right=pieces,
-            kind="choice",
-        )
+        return _worked(options, code)[1]
 
     def slip(self, options: Any, code: int, pattern: str, chance: random.Random) -> tuple[str, ...] | None:
         """A chain with one swap gone wrong."""
-        scene = _decode(options, code)
+        scene, puzzle = _worked(options, code)
         slips = _SLIPS[pattern](scene)
-        return first_slip(slips, chance, lambda slip: _tell(scene, slip), _tell(scene, None)[-2])
+        return first_slip(slips, chance, lambda slip: _tell(scene, slip), puzzle.answer)
 
 
 def _people(options: SwapsOptions) -> int:
@@ -100,15 +89,32 @@ def _pairs(people: int, but: tuple[int, int] | None) -> tuple[tuple[int, int], .
     return tuple(pair for pair in pairs if but is None or set(pair) != set(but))
 
 
-def _decode(options: SwapsOptions, code: int) -> Scene:
+@lru_cache(maxsize=8)
+def _worked(options: SwapsOptions, code: int) -> tuple[Scene, Puzzle]:
+    """What a number stands for, and its puzzle: teachers ask for the slips right after the question."""
     draw, people = Draw(code), _people(options)
-    names, things = draw.arrange(NAMES, people), draw.arrange(THINGS, people)
+    names, things = tuple(draw.arrange(NAMES, people)), tuple(draw.arrange(THINGS, people))
     swaps: list[tuple[int, int]] = []
     last = None
     for _ in range(_swaps(options)):
         last = draw.pick(_pairs(people, last))
         swaps.append(last)
-    return Scene(names, things, swaps, draw.below(people), draw.arrange(things, people))
+    scene = Scene(names, things, tuple(swaps), draw.below(people), tuple(draw.arrange(things, people)))
+    return scene, _puzzle(scene)
+
+
+def _puzzle(scene: Scene) -> Puzzle:
+    people = scene.people
+    held = ", ".join(f"{name} has the {thing}" for name, thing in zip(people, scene.things, strict=True))
+    swaps = " ".join(f"Swap {at}: {people[one]} and {people[two]}." for at, (one, two) in enumerate(scene.swaps, 1))
+    listed = "\n".join(f"({letter}) {thing}" for letter, thing in zip(LETTERS, scene.options, strict=False))
+    pieces = _tell(scene, None)
+    return Puzzle(
+        question=f"{held}. {swaps} What does {people[scene.asked]} have at the end?\nOptions:\n{listed}",
+        answer=pieces[-2],
+        right=pieces,
+        kind="choice",
+    )
 
 
 def _tell(scene: Scene, slip: Slip | None) -> tuple[str, ...]:

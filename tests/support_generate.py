@@ -1,11 +1,16 @@
 """A teacher that says what a test tells it to, and short ways to build what the generate stage takes."""
 
-from collections.abc import Callable, Iterable, Mapping
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from editctl.generate.maker import Maker
+from editctl.cli.teaching import QUESTIONS_A_CALL
+from editctl.generate.asking import Asker
+from editctl.generate.maker import Maker, Outcome
 from editctl.generate.settings import Settings
 from editctl.generate.shots import Shots
+from editctl.generate.stage import make_dual_chains
+from editctl.generate.throttle import Throttle
 from editctl.interfaces import CallFailed, Completion, Request
 from editctl.prompts import Templates
 from editctl.records import Question
@@ -35,7 +40,7 @@ class Scripted:
         self.requests.append(request)
         left = self._left.get(request.step, [])
         if not left:
-            raise CallFailed("not-recorded")
+            raise CallFailed("not-recorded", answered=True)
         said = left.pop(0)
         if isinstance(said, Exception):
             raise said
@@ -76,6 +81,42 @@ class Answering:
         self.closed += 1
 
 
-def maker_of(teacher: Any, shots: Shots | None = None, **settings: Any) -> Maker:
+def maker_of(shots: Shots | None = None, **settings: Any) -> Maker:
     """A maker with the shipped templates."""
-    return Maker(teacher, Templates(), Settings(**settings), shots or Shots())
+    return Maker("scripted", Templates(), Settings(**settings), shots or Shots())
+
+
+def asker_of(teacher: Any, concurrency: int = 16) -> Asker:
+    """Asks without a ledger, which an offline teacher needs none of."""
+    return Asker(teacher, Throttle(start=concurrency, most=concurrency))
+
+
+def dual_chains(
+    questions: Iterable[Question],
+    teacher: Any,
+    concurrency: int = 16,
+    asker: Asker | None = None,
+    **settings: Any,
+) -> Iterator[Outcome]:
+    """What the stage makes of questions."""
+    maker = maker_of(**settings)
+    maker.teacher = teacher.name
+    window = concurrency * QUESTIONS_A_CALL
+    return make_dual_chains(questions, maker, asker or asker_of(teacher, concurrency), window=window)
+
+
+def outcome_of(teacher: Any, question: Question = SUM, number: int = 0, **settings: Any) -> Outcome:
+    """What becomes of one question, `number` of its run, when everything the teacher says reaches the maker."""
+    asking = maker_of(**settings).make(number, question)
+    try:
+        request = next(asking)
+        while True:
+            len(request.messages)  # looked at, as every provider would
+            try:
+                said: Completion | CallFailed = asyncio.run(teacher.complete(request))
+            except CallFailed as failure:
+                said = failure
+            request = asking.send(said)
+    except StopIteration as end:
+        outcome: Outcome = end.value
+        return outcome

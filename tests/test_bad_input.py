@@ -39,7 +39,7 @@ def inner(row: dict[str, object], **values: object) -> dict[str, object]:
 
 def reading(text: str | bytes, *says: str, name: str = "bad.jsonl") -> tuple[list[str], str | bytes, tuple[str, ...]]:
     """A question file that gen-dual must refuse."""
-    return ["gen-dual", name, "-t", "oracle", "-o", "out.jsonl"], text, (name, *says)
+    return ["gen-dual", name, "-t", "bad.py:Good", "-o", "out.jsonl"], text, (name, *says)
 
 
 A = aligned_rows(2)

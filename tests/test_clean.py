@@ -1,9 +1,10 @@
 """A raw completion -> a clean chain: recaps, run-on text, labels, leaks of the hint."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from editctl.answers import judge
 from editctl.generate.clean import check, speaks_of_hint, strip_recap
 from editctl.generate.settings import Settings
 from editctl.interfaces import Completion
@@ -79,6 +80,21 @@ def test_cleaning_twice_changes_nothing_more(body: str) -> None:
     first = check(Completion(text=f"One {body}. Therefore, the answer is 4."), SUM, Settings())
     again = check(Completion(text=first.text), SUM, Settings())
     assert (again.text, again.verdict) == (first.text, first.verdict)
+
+
+PARTS = (
+    "Ann has 3. ", "So the answer is ", "Therefore, the answer is ", "Answer: ", "#### ", "(A)", "(B)", "**4**", "4",
+    "5", ".", "\n", "\nQ: ", "\\boxed{4. No, 5}", "- one\n- two", " because ", "<think>", "</think>",
+    "Let's think step by step. ",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("opening", [Settings().conclusion, "So the answer is", "In short:", ""])
+@given(text=st.lists(st.sampled_from(PARTS), max_size=9).map("".join), question=st.sampled_from((SUM, PICK)))
+@example(text="Ann has 4. So the answer is 4.", question=SUM)
+def test_the_verdict_is_on_the_text_that_is_kept(opening: str, text: str, question: Question) -> None:
+    checked = check(Completion(text=text), question, Settings(conclusion=opening))
+    assert checked.verdict == judge(checked.text, question, opening)
 
 
 @given(st.text(max_size=80))

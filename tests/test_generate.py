@@ -14,13 +14,15 @@ from typing import Any
 
 import pytest
 
+from editctl.cli.teaching import QUESTIONS_A_CALL as WINDOW
 from editctl.errors import EditctlError
-from editctl.generate.stage import MOST_AT_ONCE, WINDOW, Outcome, make_dual_chains
+from editctl.generate.maker import Outcome
+from editctl.generate.stage import MOST_AT_ONCE
 from editctl.interfaces import Request
 from editctl.jsonl import dumps
 from editctl.records import Question, Reject
 from editctl.rows import dual_to_row, reject_to_row
-from tests.support_generate import RIGHT, WRONG, Answering, maker_of
+from tests.support_generate import RIGHT, WRONG, Answering, dual_chains
 
 
 def sums(count: int) -> list[Question]:
@@ -50,8 +52,8 @@ def test_the_bytes_are_the_same_at_any_concurrency() -> None:
     runs = {}
     for concurrency in (1, 3, 64):
         teacher = Answering(answer, short_random_pause)
-        maker = maker_of(teacher, concurrency=concurrency, mistakes=("logical", "calculation", "any"))
-        runs[concurrency] = as_bytes(make_dual_chains(sums(120), maker))
+        mistakes = ("logical", "calculation", "any")
+        runs[concurrency] = as_bytes(dual_chains(sums(120), teacher, concurrency, mistakes=mistakes))
         assert teacher.most_under_way <= concurrency
         assert teacher.closed == 1
     assert runs[1] == runs[3] == runs[64]
@@ -60,7 +62,7 @@ def test_the_bytes_are_the_same_at_any_concurrency() -> None:
 
 def test_calls_really_overlap() -> None:
     teacher = Answering(lambda request: RIGHT, short_random_pause)
-    list(make_dual_chains(sums(60), maker_of(teacher, concurrency=16)))
+    list(dual_chains(sums(60), teacher, concurrency=16))
     assert teacher.most_under_way == 16
 
 
@@ -73,7 +75,7 @@ def test_output_streams_and_input_is_read_no_further_than_the_window() -> None:
             pulled += 1
             yield question
 
-    outcomes = make_dual_chains(reading(), maker_of(Answering(answer), concurrency=2))
+    outcomes = dual_chains(reading(), Answering(answer), concurrency=2)
     for given, _ in enumerate(outcomes, 1):
         assert pulled <= given - 1 + 2 * WINDOW + MOST_AT_ONCE
         if given == 1:
@@ -88,19 +90,14 @@ def test_a_slow_first_question_does_not_stop_the_others_from_being_asked() -> No
                 await asyncio.sleep(0)
 
     teacher = Answering(lambda request: RIGHT, pause)
-    outcomes = list(make_dual_chains(sums(40), maker_of(teacher, concurrency=2)))
+    outcomes = list(dual_chains(sums(40), teacher, concurrency=2))
     assert [outcome.question.id for outcome in outcomes] == [f"q{number}" for number in range(40)]
 
 
 def test_no_questions_give_no_outcomes() -> None:
     teacher = Answering(answer)
-    assert list(make_dual_chains([], maker_of(teacher))) == []
+    assert list(dual_chains([], teacher)) == []
     assert teacher.closed == 1
-
-
-def test_a_maker_can_run_twice() -> None:
-    maker = maker_of(Answering(answer, short_random_pause), concurrency=4)
-    assert as_bytes(make_dual_chains(sums(20), maker)) == as_bytes(make_dual_chains(sums(20), maker))
 
 
 class Stop(EditctlError):
@@ -116,7 +113,7 @@ def test_what_stops_the_run_stops_it_at_once_and_cancels_the_rest(broken: str) -
 
     teacher = Answering(answer, pause)
     with quiet(), pytest.raises(Stop, match="no key"):
-        list(make_dual_chains(sums(40), maker_of(teacher, concurrency=16)))
+        list(dual_chains(sums(40), teacher, concurrency=16))
     assert teacher.cancelled == len(teacher.asked) <= 16 + 1
     assert (teacher.under_way, teacher.closed) == (0, 1)
 
@@ -128,7 +125,7 @@ def test_many_failures_at_once_leave_nothing_behind() -> None:
 
     teacher = Answering(answer, pause)
     with quiet(), pytest.raises(Stop):
-        list(make_dual_chains(sums(40), maker_of(teacher, concurrency=16)))
+        list(dual_chains(sums(40), teacher, concurrency=16))
     assert teacher.closed == 1
 
 
@@ -139,14 +136,14 @@ def test_a_bad_line_among_the_questions_cancels_what_is_under_way() -> None:
 
     teacher = Answering(answer, short_random_pause)
     with quiet(), pytest.raises(Stop, match="line 6"):
-        list(make_dual_chains(reading(), maker_of(teacher)))
+        list(dual_chains(reading(), teacher))
     assert (teacher.under_way, teacher.closed) == (0, 1)
 
 
 def test_a_consumer_that_stops_early_leaves_nothing_behind() -> None:
     teacher = Answering(answer, short_random_pause)
     with quiet():
-        outcomes = make_dual_chains(sums(200), maker_of(teacher, concurrency=8))
+        outcomes = dual_chains(sums(200), teacher, concurrency=8)
         assert next(outcomes).question.id == "q0"
         outcomes.close()  # type: ignore[attr-defined]
     assert (teacher.under_way, teacher.closed) == (0, 1)

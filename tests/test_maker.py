@@ -1,6 +1,5 @@
 """One question's way from explain to pair, right only or reject, with a teacher that plays a script."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from editctl.errors import UsageError
 from editctl.generate.settings import Settings
 from editctl.interfaces import CallFailed, Completion
 from editctl.records import DualChain, Question, Reject
-from tests.support_generate import RIGHT, SUM, WRONG, Said, Scripted, maker_of
+from tests.support_generate import RIGHT, SUM, WRONG, Said, Scripted, outcome_of
 
 CUT = Completion(text="Two and two make", finish_reason="length")
 FILTERED = Completion(text="", finish_reason="content_filter")
@@ -20,7 +19,7 @@ LEAK = "The expected answer is 4, so two and two make four. Therefore, the answe
 
 
 def make(teacher: Scripted, question: Question = SUM, number: int = 0, **settings: Any) -> DualChain | Reject:
-    return asyncio.run(maker_of(teacher, **settings).make(number, question))
+    return outcome_of(teacher, question, number, **settings)
 
 
 def pair(outcome: DualChain | Reject) -> DualChain:
@@ -194,11 +193,9 @@ def test_a_leak_behind_the_conclusion_is_cut_off_and_does_no_harm() -> None:
 def test_without_a_right_chain_what_is_not_recorded_rejects(
     answers: dict[str, Any], step: str, reason: str, attempts: int, completion: str | None
 ) -> None:
-    maker = maker_of(Scripted(**answers), attempts=5)
-    outcome = reject(asyncio.run(maker.make(0, SUM)))
+    outcome = reject(make(Scripted(**answers), attempts=5))
     assert (outcome.step, outcome.reason, outcome.attempts) == (step, reason, attempts)
     assert outcome.completion == completion
-    assert maker.failed_calls == 0
 
 
 @pytest.mark.parametrize(
@@ -215,24 +212,21 @@ def test_recordings_of_one_step_are_attempts_in_order() -> None:
     assert outcome.wrong.text == WRONG
 
 
-def test_a_failed_call_ends_the_step_and_is_counted() -> None:
-    maker = maker_of(Scripted(explain=["hm", CallFailed("provider-error", "status 500"), RIGHT]))
-    outcome = reject(asyncio.run(maker.make(0, SUM)))
+def test_a_failed_call_ends_the_step() -> None:
+    outcome = reject(make(Scripted(explain=["hm", CallFailed("provider-error", "status 500"), RIGHT])))
     assert (outcome.step, outcome.reason, outcome.attempts) == ("explain", "provider-error", 2)
     assert outcome.completion == "hm"
-    assert (maker.failed_calls, maker.last_failure) == (1, "provider-error: status 500")
 
 
 def test_a_failed_call_for_the_wrong_side_leaves_right_only() -> None:
-    maker = maker_of(Scripted(explain=RIGHT, corrupt=CallFailed("provider-error")))
-    outcome = pair(asyncio.run(maker.make(0, SUM)))
-    assert (outcome.wrong, outcome.reason, maker.failed_calls) == (None, "provider-error", 1)
+    outcome = pair(make(Scripted(explain=RIGHT, corrupt=CallFailed("provider-error"))))
+    assert (outcome.wrong, outcome.reason) == (None, "provider-error")
 
 
 def test_a_provider_that_refuses_has_answered() -> None:
-    maker = maker_of(Scripted(explain=CallFailed("refusal", "policy")))
-    assert reject(asyncio.run(maker.make(0, SUM))).reason == "refusal"
-    assert maker.failed_calls == 0
+    teacher = Scripted(explain=CallFailed("refusal", "policy"))
+    assert reject(make(teacher)).reason == "refusal"
+    assert len(teacher.requests) == 1
 
 
 def test_what_stops_the_run_passes_through() -> None:
@@ -266,6 +260,26 @@ def test_hidden_reasoning_is_kept_apart(said: Said, reasoning: str | None) -> No
     right = pair(make(Scripted(explain=said, corrupt=WRONG))).right
     assert right is not None
     assert (right.text, right.reasoning) == (RIGHT, reasoning)
+
+
+@pytest.mark.parametrize(
+    ("how", "hidden", "text", "chain", "kept"),
+    [
+        ("drop", "Hm, 4.", RIGHT, RIGHT, None),
+        ("use", "Two, then two more.", RIGHT, f"Two, then two more.\n\n{RIGHT}", None),
+        ("use", "Therefore, the answer is 4. Sure?", RIGHT, "Therefore, the answer is 4.", None),
+        ("use", "Therefore, the answer is 5. No.", RIGHT, RIGHT, "Therefore, the answer is 5. No."),
+        ("use", "Two and two. So the answer is 4.", "It is four", "Two and two. Therefore, the answer is 4.", None),
+        ("use", None, RIGHT, RIGHT, None),
+    ],
+)
+def test_hidden_reasoning_can_be_the_chain(
+    how: Any, hidden: str | None, text: str, chain: str, kept: str | None
+) -> None:
+    said = Completion(text=text, reasoning=hidden)
+    right = pair(make(Scripted(explain=said, corrupt=WRONG), reasoning=how)).right
+    assert right is not None
+    assert (right.text, right.answer, right.reasoning) == (chain, "4", kept)
 
 
 def test_another_canonical_opening_is_asked_for_and_written() -> None:

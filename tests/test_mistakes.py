@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from editctl.errors import UsageError
-from editctl.generate.settings import Tally, deal, parse_mistakes
+from editctl.generate.settings import deal, parse_mistakes
 from editctl.generate.shots import Shot, Shots
-from editctl.generate.stage import make_dual_chains
+from editctl.generate.tally import Tally
 from editctl.prompts import Templates
-from editctl.records import DualChain, Question
+from editctl.records import DualChain, Question, Reject
 from editctl.student import question_prompt
-from tests.support_generate import RIGHT, WRONG, Answering, maker_of
+from tests.support_generate import RIGHT, WRONG, Answering, dual_chains, maker_of
 
 KNOWN = ("any", "calculation", "knowledge", "logical")
 STEPS = [("explain", None), ("rectify", None), *(("corrupt", mistake) for mistake in KNOWN)]
@@ -25,8 +25,8 @@ PICK = Question(
 
 
 def prompt(step: Any, mistake: str | None, question: Question = PICK, shots: Shots | None = None) -> str:
-    maker = maker_of(None, shots)
-    turns = maker.messages(step, question, mistake, RIGHT if step == "corrupt" else None)
+    maker = maker_of(shots)
+    turns, _ = maker.render(step, question, mistake, RIGHT if step == "corrupt" else None)
     return "\n".join(turn["content"] for turn in turns)
 
 
@@ -47,7 +47,7 @@ def test_two_to_one_over_real_questions() -> None:
     questions = [Question(id=f"q{number}", question=f"2 + 2? {number}", answer="4") for number in range(30)]
     teacher = Answering(lambda request: WRONG if request.step == "corrupt" else RIGHT)
     mistakes = deal(parse_mistakes("logical=2,calculation=1", KNOWN))
-    outcomes = list(make_dual_chains(questions, maker_of(teacher, mistakes=mistakes, concurrency=7)))
+    outcomes = list(dual_chains(questions, teacher, mistakes=mistakes, concurrency=7))
     named = [outcome.wrong.mistake for outcome in outcomes if isinstance(outcome, DualChain) and outcome.wrong]
     assert Counter(named) == {"logical": 20, "calculation": 10}
     assert named == ["logical", "calculation", "logical"] * 10
@@ -87,10 +87,15 @@ def test_what_can_not_be_dealt_is_refused(text: str, message: str) -> None:
 
 def test_outcomes_are_counted_by_task() -> None:
     tally = Tally()
-    for task, outcome in [("b", "x"), ("a", "y"), ("b", "x"), ("b", "y")]:
-        tally.add(task, outcome)
-    assert tally.by_outcome() == {"x": 2, "y": 2}
-    assert tally.by_task() == {"a": {"y": 1}, "b": {"x": 2, "y": 1}}
+    for task, reason in [("b", "x"), ("a", "y"), ("b", "x"), ("b", "y")]:
+        question = Question(id="q", question="?", task=task)
+        tally.add(Reject(question=question, step="explain", reason=reason, attempts=1, completion=None))
+    assert tally.by_outcome() == {"reject: explain x": 2, "reject: explain y": 2}
+    assert tally.by_task() == {
+        "a": {"reject: explain y": 1},
+        "b": {"reject: explain x": 2, "reject: explain y": 1},
+    }
+    assert (tally.starting("reject"), tally.starting("pair")) == (4, 0)
 
 
 # prompts
@@ -153,5 +158,5 @@ def test_shots_show_what_their_step_wants(step: str, mistake: str | None) -> Non
 
 def test_corrupting_prompts_have_a_system_turn_too() -> None:
     for step, mistake in STEPS:
-        turns = maker_of(None).messages(step, PICK, mistake, RIGHT if step == "corrupt" else None)  # type: ignore[arg-type]
+        turns, _ = maker_of().render(step, PICK, mistake, RIGHT if step == "corrupt" else None)  # type: ignore[arg-type]
         assert [turn["role"] for turn in turns] == ["system", "user"]

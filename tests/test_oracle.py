@@ -8,14 +8,14 @@ import pytest
 
 from editctl import registry
 from editctl.errors import UsageError
-from editctl.generate.stage import make_dual_chains
 from editctl.generate.teachers import find_teacher
-from editctl.interfaces import Request
-from editctl.records import DualChain, Question
+from editctl.interfaces import Immediate, Request
+from editctl.records import DualChain, Question, Step
 from editctl.toytasks import parse_source, questions
-from tests.support_generate import maker_of
+from tests.support_generate import dual_chains
 
 TASKS = sorted(registry.BUILT_IN["tasks"])
+STEPS: tuple[Step, ...] = ("explain", "corrupt", "rectify")
 
 
 def toys(text: str) -> list[Question]:
@@ -24,7 +24,7 @@ def toys(text: str) -> list[Question]:
 
 def run(text: str, error_rate: float = 0.0, **settings: Any) -> list[DualChain]:
     teacher = find_teacher("oracle", {"error-rate": str(error_rate)})
-    outcomes = list(make_dual_chains(toys(text), maker_of(teacher, **settings)))
+    outcomes = list(dual_chains(toys(text), teacher, **settings))
     assert all(isinstance(outcome, DualChain) for outcome in outcomes)
     return [outcome for outcome in outcomes if isinstance(outcome, DualChain)]
 
@@ -79,17 +79,26 @@ def test_a_pattern_the_task_does_not_know_falls_back_to_its_own() -> None:
     assert wrong("knowledge-of-cats") in {wrong(pattern) for pattern in patterns}
 
 
+def test_it_answers_at_once_what_it_answers_in_time() -> None:
+    teacher = find_teacher("oracle", {"error-rate": "0.5"})
+    assert isinstance(teacher, Immediate)
+    for question in toys("toy:swaps?n=20"):
+        for step in STEPS:
+            request = Request(question=question, step=step, messages=(), template="", mistake="any", chain="x")
+            assert teacher.complete_now(request) == asyncio.run(teacher.complete(request))
+
+
 @pytest.mark.parametrize("identifier", ["q1", "toy:", "toy:chain?split=train", "toy:nosuch?split=train&seed=0&index=1"])
 def test_a_question_of_another_source_is_refused(identifier: str) -> None:
     question = Question(id=identifier, question="2 + 2?", answer="4")
     with pytest.raises(UsageError) as caught:
-        list(make_dual_chains([question], maker_of(find_teacher("oracle", {}))))
+        list(dual_chains([question], find_teacher("oracle", {})))
     assert caught.value.exit_code == 2
 
 
 def test_the_refusal_says_what_to_do() -> None:
     with pytest.raises(UsageError, match=r"generated questions only.*'q1'.*another teacher"):
-        list(make_dual_chains([Question(id="q1", question="2?", answer="2")], maker_of(find_teacher("oracle", {}))))
+        list(dual_chains([Question(id="q1", question="2?", answer="2")], find_teacher("oracle", {})))
 
 
 @pytest.mark.parametrize(

@@ -1,40 +1,58 @@
-"""The litellm teacher against a real HTTP server on loopback that plays an OpenAI-compatible provider."""
+"""Both ways to a provider, directly and through litellm, against a real HTTP server on loopback: what is sent, what
+comes back, and what each fault is called. Whether a call is made again is for whoever asks."""
 
 import asyncio
+import dataclasses
 import json
 import os
 import subprocess
 import sys
+import time
+import traceback
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from editctl.chat.protocol import seconds_to_wait, told
 from editctl.errors import EditctlError, UsageError
-from editctl.generate.stage import Outcome, make_dual_chains
 from editctl.generate.teachers import find_teacher
-from editctl.interfaces import CallFailed, Completion, Message, Request
-from editctl.records import DualChain, Question, Reject
-from tests.support_generate import SUM, maker_of
-from tests.support_provider import SOLUTION, Provider, Reply, Script, Seen
+from editctl.interfaces import (
+    CallFailed,
+    Completion,
+    Identified,
+    Message,
+    Priced,
+    Rendering,
+    Request,
+    Teacher,
+    TeacherError,
+    TryAgain,
+)
+from editctl.prices import find_price
+from tests.support_generate import SUM
+from tests.support_provider import SOLUTION, Provider, Reply, Script, Seen, fault
 
 KEY = "sk-test-do-not-tell-anybody-0123456789"
-WRONG = "Two and two make five. Therefore, the answer is 5."
-SHORT = {"timeout": "5", "retries": "2", "longest-wait": "0.01"}
 REQUEST = Request(
     question=SUM,
     step="explain",
-    messages=(Message(role="system", content="Be brief."), Message(role="user", content="What is 2 + 2?")),
+    messages=(Message(role="system", content="Be brief."), Message(role="user", content="What is 2 + 2? 🤔é")),
     template="explain",
     temperature=0.4,
     max_tokens=55,
     seed=7,
 )
+SENT = {"messages": list(REQUEST.messages), "temperature": 0.4, "max_tokens": 55, "seed": 7}
+both = pytest.mark.parametrize("transport", ["direct", "litellm"])
 
 
 @pytest.fixture(autouse=True)
-def key(monkeypatch: pytest.MonkeyPatch) -> None:
+def key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.chdir(tmp_path)
 
 
 def refused(status: int, message: str = "boom", **more: Any) -> Reply:
@@ -42,209 +60,518 @@ def refused(status: int, message: str = "boom", **more: Any) -> Reply:
     return Reply(status=status, headers=headers, body=json.dumps({"error": {"message": message, **more}}))
 
 
-def first(reply: Reply, then: Reply | None = None) -> Script:
-    """One answer for the first request, another for all others."""
-    return lambda number, body: reply if number == 0 else then or Reply()
-
-
 def always(reply: Reply) -> Script:
     return lambda number, body: reply
 
 
-def ask(provider: Provider, **options: str) -> Completion:
+def choices(*choices: Any, **more: Any) -> Reply:
+    return Reply(body=json.dumps({"id": "1", "object": "chat.completion", "choices": list(choices), **more}))
+
+
+def message(**fields: Any) -> Reply:
+    return choices({"index": 0, "message": {"role": "assistant", **fields}, "finish_reason": "stop"})
+
+
+def ask(
+    url: str, transport: str, spec: str = "openai/test-model", request: Request = REQUEST, **more: str
+) -> Completion:
     async def once() -> Completion:
-        teacher = find_teacher("openai/test-model", {"api-base": provider.url, **SHORT, **options})
+        options = {"timeout": "5", **{name.replace("_", "-"): value for name, value in more.items()}}
+        teacher = find_teacher(spec, {"api-base": url, "transport": transport, **options})
         try:
-            return await teacher.complete(REQUEST)
+            return await teacher.complete(request)
         finally:
             await teacher.close()
 
     return asyncio.run(once())
 
 
-def run(provider: Provider, count: int = 1, concurrency: int = 4, **options: str) -> tuple[list[Outcome], Any]:
-    teacher = find_teacher("openai/test-model", {"api-base": provider.url, **SHORT, **options})
-    maker = maker_of(teacher, concurrency=concurrency)
-    questions = [Question(id=f"q{number}", question=f"What is 2 + 2? {number}", answer="4") for number in range(count)]
-    return list(make_dual_chains(questions, maker)), maker
+def failure(url: str, transport: str, spec: str = "openai/test-model", **more: str) -> EditctlError:
+    with pytest.raises(EditctlError) as caught:
+        ask(url, transport, spec, REQUEST, **more)
+    assert KEY not in "".join(traceback.format_exception(caught.value))  # what --debug prints
+    return caught.value
 
 
-def corrupting(number: int, body: dict[str, Any]) -> Reply:
-    """Right to explain, wrong to corrupt."""
-    return Reply(text=WRONG if "Right solution:" in str(body["messages"]) else SOLUTION)
-
-
-# what is sent and what comes back
-
-
-def test_the_request_arrives_as_it_was_made() -> None:
+def seen_by(transport: str, spec: str = "openai/test-model", request: Request = REQUEST, **more: str) -> Seen:
     with Provider() as provider:
-        completion = ask(provider)
+        ask(provider.url, transport, spec, request, **more)
+    [seen] = provider.seen
+    return seen
+
+
+# what is sent
+
+
+@both
+def test_the_request_arrives_as_it_was_made(transport: str) -> None:
+    with Provider() as provider:
+        completion = ask(provider.url, transport)
     assert completion == Completion(text=SOLUTION, prompt_tokens=11, completion_tokens=7)
-    assert completion.usd is None
     [seen] = provider.seen
     assert (seen.path, seen.key) == ("/v1/chat/completions", KEY)
-    assert seen.body == {
-        "model": "test-model",
-        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is 2 + 2?"}],
-        "temperature": 0.4,
-        "max_tokens": 55,
-        "seed": 7,
-    }
+    assert seen.body == {"model": "test-model", **SENT}
 
 
-def test_further_arguments_are_passed_on() -> None:
+@both
+def test_a_sample_has_a_seed_of_its_own(transport: str) -> None:
+    assert seen_by(transport, request=dataclasses.replace(REQUEST, sample=2)).body["seed"] == 9
+
+
+@both
+def test_further_arguments_are_passed_on(transport: str) -> None:
+    extra = '{"presence_penalty": 0.5, "temperature": 1.0, "min_p": 0.1, "extra_body": {"guided": {"a": 1}}}'
+    body = seen_by(transport, top_p="0.9", extra=extra).body
+    further = {"top_p": 0.9, "presence_penalty": 0.5, "temperature": 1.0, "min_p": 0.1, "guided": {"a": 1}}
+    assert body == {"model": "test-model", **SENT, **further}
+
+
+@pytest.mark.parametrize("provider", ["openai", "custom_openai", "hosted_vllm", "lm_studio", "llamafile"])
+def test_both_ways_send_the_same(provider: str) -> None:
+    direct, through = (seen_by(transport, f"{provider}/org/test-model") for transport in ("direct", "litellm"))
+    assert direct.body == through.body == {"model": "org/test-model", **SENT}
+    assert direct.path == through.path
+    assert (direct.key == KEY) == (through.key == KEY) == (provider in ("openai", "custom_openai"))
+
+
+def test_a_provider_that_litellm_knows_but_can_not_ask_is_asked_directly() -> None:
+    assert seen_by("direct", "openai_like/test-model").body == {"model": "test-model", **SENT}
     with Provider() as provider:
-        ask(provider, **{"top-p": "0.9", "extra": '{"presence_penalty": 0.5, "temperature": 1.0}'})
-    body = provider.seen[0].body
-    assert (body["top_p"], body["presence_penalty"], body["temperature"]) == (0.9, 0.5, 1.0)
+        error = failure(provider.url, "litellm", "openai_like/test-model")
+    assert isinstance(error, TeacherError)
+    assert "litellm can't ask this provider" in str(error)
 
 
-def test_a_price_that_is_known_is_told() -> None:
-    async def once() -> Completion:
-        teacher = find_teacher("openai/gpt-4o-mini", {"api-base": provider.url, **SHORT})
-        return await teacher.complete(REQUEST)
+@both
+def test_a_server_of_one_s_own_needs_no_key_and_is_sent_no_other_provider_s(
+    transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert seen_by(transport, "hosted_vllm/test-model").key != KEY
+    monkeypatch.setenv("HOSTED_VLLM_API_KEY", "a-key-for-vllm")
+    assert seen_by(transport, "hosted_vllm/test-model").key == "a-key-for-vllm"
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert seen_by(transport).key in ("", "not-needed")
 
+
+@both
+def test_key_and_address_may_stand_in_a_dotenv_file(
+    transport: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Set and taken away again, so that what the file brings is taken away after the test.
+    for name in ("OPENAI_API_KEY", "OPENAI_API_BASE"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
     with Provider() as provider:
-        usd = asyncio.run(once()).usd
-    assert usd is not None
-    assert usd > 0
+        file = f"OPENAI_API_KEY=sk-from-the-file-0123456789\nOPENAI_API_BASE={provider.url}\n"
+        (tmp_path / ".env").write_text(file)
+        teacher = find_teacher("openai/test-model", {"transport": transport})
+        asyncio.run(teacher.complete(REQUEST))
+        asyncio.run(teacher.close())
+    assert provider.seen[0].key == "sk-from-the-file-0123456789"
 
 
+# what comes back
+
+
+@both
 @pytest.mark.parametrize(
     ("reply", "text", "reasoning", "finish_reason"),
     [
         (Reply(reasoning="hidden"), SOLUTION, "hidden", "stop"),
+        (Reply(reasoning=""), SOLUTION, None, "stop"),
+        (message(content="a", reasoning="hidden"), "a", "hidden", "stop"),
+        (message(content="<think>hidden</think>\na"), "\na", "hidden", "stop"),
+        (message(content="a <think>b</think>"), "a <think>b</think>", None, "stop"),
         (Reply(finish_reason="length"), SOLUTION, None, "length"),
+        (Reply(finish_reason="max_tokens"), SOLUTION, None, "length"),
+        (Reply(finish_reason="eos"), SOLUTION, None, "stop"),
         (Reply(text=None), "", None, "stop"),
         (Reply(text=None, finish_reason="content_filter"), "", None, "content_filter"),
+        (message(content=None, refusal="I would rather not."), "", None, "content_filter"),
     ],
 )
-def test_what_comes_back(reply: Reply, text: str, reasoning: str | None, finish_reason: str) -> None:
+def test_what_comes_back(transport: str, reply: Reply, text: str, reasoning: str | None, finish_reason: str) -> None:
     with Provider(always(reply)) as provider:
-        completion = ask(provider)
+        completion = ask(provider.url, transport)
     assert (completion.text, completion.reasoning, completion.finish_reason) == (text, reasoning, finish_reason)
 
 
+@both
 @pytest.mark.parametrize(
-    ("reply", "reason", "calls"),
+    ("usage", "content", "counted"),
     [
-        (Reply(finish_reason="length"), "truncated", 1),
-        (Reply(text=None), "empty", 3),
-        (Reply(text=None, finish_reason="content_filter"), "refusal", 3),
-        (refused(400, code="content_policy_violation"), "refusal", 1),
-        (refused(403, "Your input was flagged."), "refusal", 1),
-        (
-            refused(400, "This model's maximum context length is 10 tokens.", code="context_length_exceeded"),
-            "context-window",
-            1,
-        ),
-        (refused(400), "provider-error", 1),
-        (refused(422), "provider-error", 1),
-        (refused(500), "provider-error", 3),
-        (refused(503), "provider-error", 3),
-        (refused(429), "provider-error", 3),
-        (Reply(body='{"choices": []}'), "provider-error", 1),
-        (Reply(body='{"choices": [{"index": 0, "message": null}]}'), "provider-error", 3),
-        (Reply(body="{}"), "provider-error", 3),
-        (Reply(body="[]"), "provider-error", 3),
-        (Reply(body="<html>502"), "provider-error", 3),
-        (Reply(body=""), "provider-error", 3),
-        (Reply(body='{"error": {"message": "no", "code": 500}}'), "provider-error", 3),
+        ({"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}, "a", (11, 7)),
+        (None, "a", (None, None)),
+        ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, "a", (None, None)),
+        ({"prompt_tokens": 11, "completion_tokens": 0, "total_tokens": 11}, "a", (11, None)),
+        ({"prompt_tokens": 11, "completion_tokens": 0, "total_tokens": 11}, "", (11, 0)),
     ],
 )
-def test_no_answer_of_a_provider_is_more_than_a_reject(reply: Reply, reason: str, calls: int) -> None:
-    with Provider(always(reply)) as provider:
-        [outcome], maker = run(provider)
-    assert isinstance(outcome, Reject)
-    assert (outcome.reason, len(provider.seen)) == (reason, calls)
-    failed = reason in ("provider-error", "context-window")
-    assert (maker.failed_calls, maker.last_failure is not None) == (int(failed), failed)
+def test_tokens_that_were_not_counted_are_unknown(
+    transport: str, usage: Any, content: str, counted: tuple[int | None, int | None]
+) -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
+    with Provider(always(choices(choice, **({} if usage is None else {"usage": usage})))) as provider:
+        completion = ask(provider.url, transport, "openai/gpt-4o-mini")
+    assert (completion.prompt_tokens, completion.completion_tokens) == counted
+    assert (completion.usd is None) == (None in counted)
 
 
-# again
+@both
+def test_a_price_that_is_known_is_told_and_cached_tokens_cost_less(transport: str) -> None:
+    usage = {"prompt_tokens": 3000, "completion_tokens": 100, "total_tokens": 3100}
+    cached = {**usage, "prompt_tokens_details": {"cached_tokens": 2000}}
+    choice = {"index": 0, "message": {"role": "assistant", "content": "a"}, "finish_reason": "stop"}
+    price = find_price("openai/gpt-4o-mini")
+    assert price is not None
+    for told_usage, cached_tokens in ((usage, 0), (cached, 2000)):
+        with Provider(always(choices(choice, usage=told_usage, model="gpt-4o-mini"))) as provider:
+            usd = ask(provider.url, transport, "openai/gpt-4o-mini").usd
+        assert usd == pytest.approx(price.usd(3000, 100, cached_tokens))
 
 
-@pytest.mark.parametrize("reply", [refused(500), refused(502), refused(503), refused(429), Reply(body="<html>")])
-def test_what_may_pass_is_tried_again(reply: Reply) -> None:
-    with Provider(first(reply)) as provider:
-        assert ask(provider).text == SOLUTION
-    assert len(provider.seen) == 2
+@both
+def test_calls_are_under_way_together(transport: str) -> None:
+    async def all_at_once(url: str) -> list[Completion]:
+        teacher = find_teacher("openai/test-model", {"api-base": url, "transport": transport, "timeout": "15"})
+        try:
+            return await asyncio.gather(*(teacher.complete(REQUEST) for _ in range(12)))
+        finally:
+            await teacher.close()
+
+    with Provider(together=12) as provider:
+        answers = asyncio.run(all_at_once(provider.url))
+    assert [answer.text for answer in answers] == [SOLUTION] * 12
 
 
-def test_a_hanging_call_is_given_up_and_tried_again() -> None:
-    with Provider(first(Reply(hangs=True))) as provider:
-        assert ask(provider, timeout="0.3").text == SOLUTION
-    assert len(provider.seen) == 2
+# the same call may succeed a little later
 
 
-def test_a_provider_that_always_hangs_costs_the_question_only() -> None:
-    with Provider(always(Reply(hangs=True))) as provider, pytest.raises(CallFailed) as caught:
-        ask(provider, timeout="0.3", retries="1")
-    assert (caught.value.reason, len(provider.seen)) == ("provider-error", 2)
-
-
-def test_a_pause_is_as_long_as_the_provider_asks_for() -> None:
-    with Provider(first(refused(429, headers={"Retry-After": "0.8"}))) as provider:
-        ask(provider, **{"longest-wait": "5"})
-    one, two = provider.seen
-    assert two.at - one.at >= 0.8  # our own first pause is at most 0.5 s
-
-
-@pytest.mark.parametrize("header", ["3600", "Wed, 21 Oct 2037 07:28:00 GMT", "soon"])
-def test_a_pause_is_no_longer_than_allowed(header: str) -> None:
-    with Provider(first(refused(429, headers={"Retry-After": header}))) as provider:
-        assert ask(provider).text == SOLUTION
-
-
-def test_calls_are_under_way_together() -> None:
-    with Provider(corrupting, together=4) as provider:
-        outcomes, _ = run(provider, count=8, concurrency=4)
-    assert [outcome.reason for outcome in outcomes] == [None] * 8
-
-
-# stop
-
-
+@both
 @pytest.mark.parametrize(
-    ("reply", "message"),
+    ("reply", "expected"),
+    [
+        (fault("429"), "rate-limit"),
+        (fault("500"), "server"),
+        (refused(500, "no 'choices' left"), "server"),
+        (refused(502), "server"),
+        (fault("503"), "server"),
+        (fault("529"), "server"),
+        (refused(408), "timeout"),
+        (refused(504), "timeout"),
+        (Reply(body='{"error": {"message": "no", "code": 500}}'), "server"),
+        (Reply(body='{"error": {"message": "no", "code": 429}}'), "rate-limit"),
+        (fault("reset"), "connection"),
+        (fault("reset-headers"), "connection"),
+        (fault("reset-body"), "connection"),
+        (fault("cut-body"), "connection"),
+        (fault("cut"), "broken"),
+        (fault("empty"), "broken"),
+        (fault("html"), "broken"),
+        (Reply(body=""), "broken"),
+        (Reply(body="{}"), "broken"),
+        (Reply(body="[]"), "broken"),
+        (Reply(body="null"), "broken"),
+        (choices(None), "broken"),
+        (choices({"index": 0, "message": None}), "broken"),
+    ],
+)
+def test_what_may_pass(transport: str, reply: Reply, expected: str) -> None:
+    with Provider(always(reply)) as provider:
+        error = failure(provider.url, transport)
+    assert isinstance(error, TryAgain), repr(error)
+    assert (error.fault, error.wait) == (expected, None)
+    assert str(error)
+    assert len(provider.seen) == 1
+
+
+@both
+@pytest.mark.parametrize("kind", ["hang", "trickle"])
+def test_a_call_that_is_not_answered_in_time_is_given_up(transport: str, kind: str) -> None:
+    with Provider(always(fault(kind))) as provider:
+        error = failure(provider.url, transport, timeout="0.4")
+    assert isinstance(error, TryAgain)
+    assert (error.fault, error.may_cost, str(error)) == ("timeout", True, "no answer within 0.4 seconds")
+
+
+@both
+def test_a_server_that_is_not_there(transport: str) -> None:
+    provider = Provider()
+    provider.close()
+    error = failure(provider.url, transport)
+    assert isinstance(error, TryAgain)
+    assert (error.fault, error.may_cost) == ("unreachable", False)
+    assert str(error).startswith(f"can't connect to {provider.url}: ")
+
+
+@both
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("header", "wait"),
+    [("7", 7.0), ("0.5", 0.5), (" 2 ", 2.0), ("soon", None), ("-1", None), ("nan", None), ("inf", None)],
+)
+def test_the_provider_s_wish_to_wait(transport: str, status: int, header: str, wait: float | None) -> None:
+    with Provider(always(refused(status, headers={"Retry-After": header}))) as provider:
+        error = failure(provider.url, transport)
+    assert isinstance(error, TryAgain)
+    assert error.wait == wait
+
+
+@both
+def test_the_provider_s_wish_to_wait_as_a_date(transport: str) -> None:
+    later = formatdate(time.time() + 3600, usegmt=True)
+    with Provider(always(refused(429, headers={"Retry-After": later}))) as provider:
+        error = failure(provider.url, transport)
+    assert isinstance(error, TryAgain)
+    assert error.wait is not None
+    assert 3500 < error.wait <= 3600
+
+
+def test_a_date_is_read_by_the_provider_s_clock() -> None:
+    date = "Wed, 21 Oct 2037 07:28:00 GMT"
+    assert seconds_to_wait({"retry-after": date, "date": "Wed, 21 Oct 2037 07:27:30 GMT"}) == 30
+    assert seconds_to_wait({"retry-after": date, "date": "Wed, 21 Oct 2037 07:28:30 GMT"}) == 0
+    far = seconds_to_wait({"retry-after": date, "date": "yesterday"})
+    assert far is not None
+    assert far > 30
+    assert seconds_to_wait({}) is None
+
+
+# this call can't be answered
+
+
+@both
+@pytest.mark.parametrize(
+    ("reply", "reason", "answered"),
+    [
+        (refused(400, code="content_policy_violation"), "refusal", True),
+        (refused(403, "Your input was flagged."), "refusal", True),
+        (refused(400, "Filtered: Azure OpenAI's content management policy"), "refusal", True),
+        (refused(400, "maximum context length is 10 tokens", code="context_length_exceeded"), "context-window", True),
+        (refused(400, "the request exceeds the available context size"), "context-window", True),
+        (refused(400), "provider-error", False),
+        (refused(409), "provider-error", False),
+        (refused(422), "provider-error", False),
+        (Reply(status=400, body="<html>no</html>"), "provider-error", False),
+        (Reply(status=400, body=""), "provider-error", False),
+    ],
+)
+def test_what_one_call_ends_in(transport: str, reply: Reply, reason: str, answered: bool) -> None:
+    with Provider(always(reply)) as provider:
+        error = failure(provider.url, transport)
+    assert isinstance(error, CallFailed), repr(error)
+    assert (error.reason, error.answered, bool(error.detail)) == (reason, answered, True)
+
+
+# no call can
+
+
+@both
+@pytest.mark.parametrize(
+    ("reply", "words"),
     [
         (refused(401, f"Incorrect key {KEY}"), "check the key"),
         (refused(403), "its rights"),
         (refused(402), "its credit"),
-        (refused(429, "Quota", code="insufficient_quota"), "its credit"),
-        (refused(404), "check -t and --api-base"),
+        (fault("quota"), "its credit"),
+        (refused(400, "Your credit balance is too low"), "its credit"),
+        (fault("404"), "check -t and --api-base"),
+        (Reply(status=404, body="<html>not here</html>"), "check -t and --api-base"),
     ],
 )
-def test_what_refuses_every_call_stops_the_run_at_once(reply: Reply, message: str) -> None:
-    with Provider(always(reply)) as provider, pytest.raises(EditctlError, match=message) as caught:
-        run(provider, count=100, concurrency=4)
-    assert not isinstance(caught.value, CallFailed)
-    assert caught.value.exit_code == 1
-    assert len(provider.seen) <= 8
-    assert KEY not in str(caught.value)
+def test_what_refuses_every_call(transport: str, reply: Reply, words: str) -> None:
+    with Provider(always(reply)) as provider:
+        error = failure(provider.url, transport)
+    assert isinstance(error, TeacherError), repr(error)
+    assert words in str(error)
+    assert error.exit_code == 1
 
 
-def test_a_server_that_is_not_there_stops_the_run() -> None:
-    provider = Provider()
-    provider.close()
-    with pytest.raises(EditctlError, match=r"can't connect to http://127.0.0.1.*check that the server runs"):
-        run(provider, count=50)
+@both
+def test_no_secret_is_told_and_no_text_can_play_tricks(transport: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTHER_API_TOKEN", "another-secret-0123")
+    text = f"{'x' * 280} {KEY} another-secret-0123 \x1b[2J\n\u202e"
+    for status in (400, 401, 404, 429, 500):
+        with Provider(always(refused(status, text))) as provider:
+            words = str(failure(provider.url, transport))
+        assert words.isprintable()
+        assert "sk-test" not in words  # not even the beginning of a key that is cut off
+        assert "another" not in words
+    assert told("can't reach http://me:secret@host/v1") == "can't reach http://host/v1"
+    assert told("Traceback (most recent call last):\n  File secret.py") == ""
 
 
-def test_a_server_that_goes_away_costs_the_questions_that_are_left() -> None:
-    async def twice() -> Completion:
-        provider = Provider()
-        with provider:
-            teacher = find_teacher("openai/test-model", {"api-base": provider.url, **SHORT})
-            await teacher.complete(REQUEST)
-        try:
-            return await teacher.complete(REQUEST)
-        finally:
-            await teacher.close()
+# what completions depend on, and what they cost
 
-    with pytest.raises(CallFailed, match="provider-error"):
-        asyncio.run(twice())
+
+def teacher_of(transport: str, spec: str = "openai/test-model", **options: str) -> Teacher:
+    base = {"api-base": "http://127.0.0.1:9/v1/", "transport": transport}
+    return find_teacher(spec, {**base, **{name.replace("_", "-"): value for name, value in options.items()}})
+
+
+def identity_of(teacher: Teacher, request: Request = REQUEST) -> dict[str, Any]:
+    assert isinstance(teacher, Identified)
+    return dict(teacher.identity(request))
+
+
+@pytest.mark.parametrize("provider", ["openai", "hosted_vllm", "lm_studio", "llamafile", "custom_openai"])
+def test_both_ways_share_their_completions(provider: str) -> None:
+    options = {"top_p": "0.9", "extra": '{"min_p": 0.1}'}
+    direct, through = (teacher_of(transport, f"{provider}/m", **options) for transport in ("direct", "litellm"))
+    assert direct.name == through.name == f"{provider}/m"
+    assert identity_of(direct) == identity_of(through)
+    assert identity_of(direct) == {
+        "address": "http://127.0.0.1:9/v1",
+        "model": f"{provider}/m",
+        "parameters": {"temperature": 0.4, "max_tokens": 55, "seed": 7, "top_p": 0.9, "min_p": 0.1},
+    }
+
+
+@both
+def test_an_identity_holds_what_matters_and_no_secret(transport: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = identity_of(teacher_of(transport))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-another-0123456789")
+    assert identity_of(teacher_of(transport, timeout="7")) == first
+    assert KEY not in json.dumps(first)
+    for other in (
+        dataclasses.replace(REQUEST, temperature=0.5),
+        dataclasses.replace(REQUEST, max_tokens=56),
+        dataclasses.replace(REQUEST, seed=8),
+        dataclasses.replace(REQUEST, sample=1),
+    ):
+        assert identity_of(teacher_of(transport), other) != first
+    for changed in (
+        teacher_of(transport, top_p="0.5"),
+        teacher_of(transport, extra='{"min_p": 0.1}'),
+        teacher_of(transport, "openai/other"),
+        teacher_of(transport, api_base="http://127.0.0.1:10/v1"),
+    ):
+        assert identity_of(changed) != first
+
+
+def test_without_an_address_the_provider_is_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-0123456789")
+    assert identity_of(find_teacher("anthropic/claude-sonnet-4-5", {}))["address"] == "anthropic"
+    assert identity_of(find_teacher("gpt-4o-mini", {}))["address"] == "openai"
+    monkeypatch.setenv("ANTHROPIC_API_BASE", "http://127.0.0.1:9")
+    assert identity_of(find_teacher("anthropic/claude-sonnet-4-5", {}))["address"] == "http://127.0.0.1:9"
+
+
+@both
+def test_a_teacher_knows_its_price(transport: str) -> None:
+    known, unknown = teacher_of(transport, "openai/gpt-4o-mini"), teacher_of(transport)
+    assert isinstance(known, Priced)
+    assert isinstance(unknown, Priced)
+    assert (known.price, unknown.price) == (find_price("openai/gpt-4o-mini"), None)
+
+
+# prompts that are kept in the provider's cache
+
+CLAUDE = "anthropic/claude-sonnet-4-5"
+MARK = {"type": "ephemeral"}
+
+
+def rendered(system: str, user: str, fixed: int) -> Request:
+    turns = (Message(role="system", content=system), Message(role="user", content=user))
+    return dataclasses.replace(REQUEST, messages=Rendering(lambda: (turns, fixed)))
+
+
+def claude(reply: Reply, request: Request, spec: str = CLAUDE) -> tuple[Completion, Seen]:
+    with Provider(always(reply)) as provider:
+        completion = ask(provider.url.removesuffix("/v1"), "litellm", spec, request)
+    [seen] = provider.seen
+    return completion, seen
+
+
+def claude_says(**usage: int) -> Reply:
+    body = {"id": "m", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "stop_reason": "end_turn"}
+    return Reply(body=json.dumps({**body, "content": [{"type": "text", "text": "Four."}], "usage": usage}))
+
+
+def test_what_never_changes_is_marked_and_cached_tokens_are_counted() -> None:
+    reply = claude_says(
+        input_tokens=10, cache_creation_input_tokens=1000, cache_read_input_tokens=2000, output_tokens=5
+    )
+    completion, seen = claude(reply, rendered("Be brief. ", "Shots \n\nQuestion ", len("Shots \n\n")))
+    assert seen.path == "/v1/messages"
+    assert seen.body["system"] == [{"type": "text", "text": "Be brief. ", "cache_control": MARK}]
+    [turn] = seen.body["messages"]
+    assert turn["content"] == [
+        {"type": "text", "text": "Shots \n\n", "cache_control": MARK},
+        {"type": "text", "text": "Question "},
+    ]
+    assert (completion.prompt_tokens, completion.completion_tokens) == (3010, 5)
+    price = find_price(CLAUDE)
+    assert price is not None
+    assert price.cached is not None
+    expected = 10 * price.input + 1000 * 1.25 * price.input + 2000 * price.cached + 5 * price.output
+    assert completion.usd == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("user", "fixed", "texts", "marks"),
+    [
+        ("Question", 0, ["Question"], 0),
+        ("Question", 8, ["Question"], 1),
+        ("Shots\n\n", 5, ["Shots\n\n"], 1),
+        (" \nQuestion", 2, [" \nQuestion"], 0),
+    ],
+)
+def test_no_block_is_empty(user: str, fixed: int, texts: list[str], marks: int) -> None:
+    _, seen = claude(claude_says(input_tokens=10, output_tokens=5), rendered(" ", user, fixed))
+    [turn] = seen.body["messages"]
+    blocks = [turn["content"]] if isinstance(turn["content"], str) else turn["content"]
+    assert [block if isinstance(block, str) else block["text"] for block in blocks] == texts
+    assert str(seen.body).count("cache_control") == marks
+
+
+@pytest.mark.parametrize(
+    ("spec", "marks"),
+    [
+        ("bedrock/anthropic.claude-3-5-sonnet-20240620-v1:0", True),
+        ("vertex_ai/claude-sonnet-4-5", True),
+        ("databricks/databricks-claude-sonnet-4", True),
+        ("openrouter/anthropic/claude-sonnet-4.5", True),
+        ("openrouter/openai/gpt-4o-mini", False),
+        ("bedrock/meta.llama3-8b-instruct-v1:0", False),
+        ("vertex_ai/gemini-2.5-flash", False),
+        ("openai/claude-like", False),
+    ],
+)
+def test_marks_are_for_providers_that_need_them(spec: str, marks: bool) -> None:
+    from plugins.providers import needs_marks
+
+    assert needs_marks(spec.partition("/")[0], spec) == marks
+
+
+def test_a_limit_on_the_price_counts_on_what_writing_to_the_cache_costs() -> None:
+    teacher, listed = teacher_of("litellm", CLAUDE), find_price(CLAUDE)
+    assert isinstance(teacher, Priced)
+    assert teacher.price is not None
+    assert listed is not None
+    assert teacher.price.input == pytest.approx(1.25 * listed.input)
+    assert teacher.price.output == listed.output
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "word"),
+    [
+        (fault("529", Retry_After="3"), TryAgain, "server"),
+        (fault("reset"), TryAgain, "connection"),
+        (Reply(body="{}"), TryAgain, "broken"),
+        (fault("html"), TryAgain, "broken"),
+        (refused(400, "prompt is too long: 210000 tokens > 200000 maximum"), CallFailed, "context-window"),
+        (refused(400, "Your credit balance is too low to access the Anthropic API."), TeacherError, "credit"),
+    ],
+)
+def test_faults_of_another_protocol(reply: Reply, kind: type[EditctlError], word: str) -> None:
+    with Provider(always(reply)) as provider:
+        error = failure(provider.url.removesuffix("/v1"), "litellm", CLAUDE)
+    assert type(error) is kind
+    assert word in (error.fault if isinstance(error, TryAgain) else str(error))
+    if reply.status == 529:
+        assert isinstance(error, TryAgain)
+        assert error.wait == 3
 
 
 # before the first call
@@ -260,95 +587,57 @@ def test_a_server_that_goes_away_costs_the_questions_that_are_left() -> None:
         ("nosuchmodel", {}, "unknown teacher"),
         ("orcale", {}, "did you mean oracle"),
         ("openai/x", {"timeout": "0"}, "timeout must be above 0"),
-        ("openai/x", {"retries": "-1"}, "retries"),
+        ("openai/x", {"timeout": "inf"}, "timeout must be above 0"),
         ("openai/x", {"extra": "{"}, "extra is no JSON"),
         ("openai/x", {"extra": "[]"}, "must be a JSON object"),
         ("openai/x", {"extra": '{"api_key": "sk-1"}'}, "keys go in the environment"),
+        ("openai/x", {"extra": '{"extra_headers": {"Authorization": "sk-1"}}'}, "keys go in the environment"),
+        ("openai/x", {"extra": '{"stream": true}'}, "extra can't set stream"),
+        ("openai/x", {"extra": '{"extra_body": 7}'}, "extra_body must be a JSON object"),
         ("openai/x", {"timout": "3"}, "did you mean timeout"),
+        ("openai/x", {"retries": "3"}, "no option 'retries'"),
+        ("openai/x", {"transport": "pigeon"}, "use one of auto, direct, litellm"),
+        ("openai/x", {"api-base": "localhost:8000"}, "is no address like http://localhost:8000/v1"),
+        ("openai/x", {"api-base": "http://"}, "is no address"),
+        ("openai/x", {"api-base": "http://me:secret@localhost:port"}, "'http://localhost:port' is no address"),
+        ("openai/x", {"api-base": "http://me:secret@localhost:8000"}, "api-base holds a login"),
     ],
 )
 def test_what_can_not_work_is_said_before_the_first_call(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, spec: str, options: dict[str, str], message: str
+    monkeypatch: pytest.MonkeyPatch, spec: str, options: dict[str, str], message: str
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
-    monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=message) as caught:
         find_teacher(spec, options)
     assert caught.value.exit_code == 2
 
 
-def test_a_server_of_one_s_own_needs_no_key_and_is_sent_no_other_provider_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def once(spec: str) -> Seen:
-        with Provider() as provider:
-            teacher = find_teacher(spec, {"api-base": provider.url, **SHORT})
-            await teacher.complete(REQUEST)
-            await teacher.close()
-        return provider.seen[0]
-
-    assert asyncio.run(once("hosted_vllm/test-model")).key != KEY
-    monkeypatch.delenv("OPENAI_API_KEY")
-    assert asyncio.run(once("openai/test-model")).key == "not-needed"
-
-
-def test_a_key_may_stand_in_a_dotenv_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY")
-    (tmp_path / ".env").write_text("OPENAI_API_KEY=sk-from-the-file-0123456789\n")
-    monkeypatch.chdir(tmp_path)
-    with Provider() as provider:
-        ask(provider)
-    assert provider.seen[0].key == "sk-from-the-file-0123456789"
-
-
 # the command
 
 
-def command(folder: Path, provider: Provider, *more: str) -> "subprocess.CompletedProcess[str]":
+FULL = pytest.mark.full
+
+
+@pytest.mark.parametrize(
+    ("transport", "status", "code"),
+    [("direct", 500, 3), pytest.param("direct", 401, 1, marks=FULL), pytest.param("litellm", 401, 1, marks=FULL)],
+)
+def test_the_command_tells_nobody_the_key(transport: str, status: int, code: int, tmp_path: Path) -> None:
     rows = [{"id": f"q{number}", "question": f"What is 2 + 2? {number}", "answer": "4"} for number in range(6)]
-    (folder / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    line = [sys.executable, "-m", "editctl", "gen-dual", "questions.jsonl", "-t", "openai/test-model"]
-    line += ["--api-base", provider.url, "-T", "retries=1", "-T", "longest-wait=0.01", *more]
-    return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    (tmp_path / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
-
-def test_the_command_with_a_provider(tmp_path: Path) -> None:
     def script(number: int, body: dict[str, Any]) -> Reply:
-        if "2 + 2? 3" in str(body["messages"]):
-            return refused(500, f"boom {KEY}")
-        return corrupting(number, body)
+        return refused(status, f"boom {KEY}") if "2 + 2? 3" in str(body["messages"]) else Reply()
 
+    line = [sys.executable, "-m", "editctl", "gen-dual", "questions.jsonl", "-o", "dual.jsonl", "--debug"]
+    line += ["-t", "openai/test-model", "-T", f"transport={transport}", "--retries", "0"]
     with Provider(script) as provider:
-        done = command(tmp_path, provider, "-o", "dual.jsonl")
-    assert done.returncode == 3, done.stderr
-    assert done.stdout == ""
-    assert "Traceback" not in done.stderr
-    rows = [json.loads(line) for line in (tmp_path / "dual.jsonl").read_text().splitlines()]
-    assert [(row["id"], row["wrong"]["text"]) for row in rows] == [(f"q{number}", WRONG) for number in (0, 1, 2, 4, 5)]
-    [rejected] = [json.loads(line) for line in (tmp_path / "dual.rejects.jsonl").read_text().splitlines()]
-    assert (rejected["id"], rejected["reason"], rejected["completion"]) == ("q3", "provider-error", None)
+        line += ["--api-base", provider.url]
+        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
     assert all(seen.key == KEY for seen in provider.seen)
-    assert_untold(done, tmp_path, Path(os.environ["EDITCTL_STATE"]))
-
-
-@pytest.mark.full
-def test_the_command_with_a_key_that_is_refused(tmp_path: Path) -> None:
-    with Provider(always(refused(401, f"Incorrect API key provided: {KEY}"))) as provider:
-        done = command(tmp_path, provider)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert "check the key" in done.stderr
-    assert_untold(done, tmp_path, Path(os.environ["EDITCTL_STATE"]))
-
-
-def assert_untold(done: "subprocess.CompletedProcess[str]", *folders: Path) -> None:
-    """The key stands nowhere."""
-    assert KEY not in done.stdout + done.stderr
-    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
-    assert any("manifest" in path.name or path.suffix == ".json" for path in files)
-    assert [path for path in files if KEY.encode() in path.read_bytes()] == []
-
-
-def test_a_pair_from_a_provider_names_its_teacher() -> None:
-    with Provider(corrupting) as provider:
-        [outcome], _ = run(provider)
-    assert isinstance(outcome, DualChain)
-    assert (outcome.teacher, outcome.reason) == ("openai/test-model", None)
+    assert "boom (secret)" in done.stderr
+    assert KEY not in done.stderr
+    written = [path for folder in (tmp_path, Path(os.environ["EDITCTL_STATE"])) for path in folder.rglob("*.*")]
+    assert any("ledger" in path.name for path in written)
+    assert [path for path in written if path.is_file() and KEY.encode() in path.read_bytes()] == []

@@ -1,19 +1,22 @@
 """Replaying recorded completions."""
 
+import asyncio
 import gc
 import gzip
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from editctl.errors import InputError, UsageError
-from editctl.generate.stage import Outcome, make_dual_chains
+from editctl.generate.maker import Outcome
 from editctl.generate.teachers import find_teacher
+from editctl.interfaces import CallFailed, Completion, Immediate, Request
 from editctl.records import DualChain, Question, Reject
-from tests.support_generate import RIGHT, WRONG, maker_of
+from tests.support_generate import RIGHT, WRONG, dual_chains
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # input files close when collected
 
@@ -37,7 +40,7 @@ def said(identifier: str, text: str, step: str | None = None, **more: Any) -> di
 
 def replay(files: str, *identifiers: str, **options: str) -> dict[str, Outcome]:
     questions = [Question(id=identifier, question="2 + 2?", answer="4") for identifier in identifiers]
-    outcomes = make_dual_chains(questions, maker_of(find_teacher(f"recorded:{files}", options)))
+    outcomes = dual_chains(questions, find_teacher(f"recorded:{files}", options))
     return {outcome.question.id: outcome for outcome in outcomes}
 
 
@@ -85,6 +88,16 @@ def test_every_ending_a_replay_can_have(tmp_path: Path) -> None:
         "third": ("right only", "not-recorded"),
         "absent": ("reject explain", "not-recorded"),
     }
+
+
+def test_it_answers_at_once_and_says_what_was_not_recorded(tmp_path: Path) -> None:
+    teacher = find_teacher(f"recorded:{write(tmp_path / 'one.jsonl', said('q', RIGHT))}", {})
+    assert isinstance(teacher, Immediate)
+    request = Request(question=Question(id="q", question="2 + 2?"), step="explain", messages=(), template="")
+    assert teacher.complete_now(request) == asyncio.run(teacher.complete(request)) == Completion(text=RIGHT)
+    with pytest.raises(CallFailed, match="q, step explain, attempt 2") as caught:
+        teacher.complete_now(replace(request, attempt=2))
+    assert caught.value.answered
 
 
 def test_reasoning_and_name_are_carried_over(tmp_path: Path) -> None:

@@ -37,9 +37,8 @@ def test_wrong_chains_part_where_they_say(name: str, difficulty: int) -> None:
     assert len(found) > 500 if len(TASKS[name].patterns) == 3 else len(found) > 350
     for item, wrong in found:
         assert wrong.answer == conclusion(wrong.text) != item.answer
-        spans_right = (wrong.slip_right, *wrong.consequences_right)
-        spans_wrong = (wrong.slip_wrong, *wrong.consequences_wrong)
-        assert item.right[: wrong.slip_right[0]] == wrong.text[: wrong.slip_wrong[0]]
+        spans_right, spans_wrong = wrong.spans_right, wrong.spans_wrong
+        assert item.right[: spans_right[0][0]] == wrong.text[: spans_wrong[0][0]]
         assert len(spans_right) == len(spans_wrong) > 1
         for right_span, wrong_span in zip(spans_right, spans_wrong, strict=True):
             assert 0 <= right_span[0] <= right_span[1] <= len(item.right)
@@ -251,10 +250,10 @@ def test_boolean_has_one_slip_of_its_pattern() -> None:
 
 def test_empty_pieces_give_empty_spans() -> None:
     """A step that is left out has an empty span at its place in the wrong chain."""
-    found = [
-        (item, wrong) for item, wrong in wrong_chains(worked("chain", 50)) if wrong.slip_wrong[0] == wrong.slip_wrong[1]
-    ]
+    chains = wrong_chains(worked("chain", 50))
+    found = [(item, wrong) for item, wrong in chains if not wrong.text[slice(*wrong.spans_wrong[0])]]
     assert found
     for item, wrong in found:
-        assert item.right[slice(*wrong.slip_right)].startswith("Step ")
-        assert len([span for span in wrong.consequences_wrong if span == wrong.slip_wrong]) == 8
+        slip, *consequences = wrong.spans_wrong
+        assert item.right[slice(*wrong.spans_right[0])].startswith("Step ")
+        assert consequences.count(slip) == 8

@@ -1,5 +1,6 @@
 """Generated questions: numbering, splits, ids, and where a wrong chain says it parts."""
 
+import hashlib
 import json
 import os
 import random
@@ -239,6 +240,38 @@ def test_option_values_are_escaped_in_ids() -> None:
     assert recall(question.id, load).question.question.startswith("a&b=c ")
 
 
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("boolean", "8056610dd9aa94a1"),
+        ("chain", "c44a4943b8b0ba1f"),
+        ("counting", "c2b90c2552273a7e"),
+        ("swaps", "0043bc4cec2a2702"),
+    ],
+)
+def test_an_id_means_the_same_for_good(name: str, digest: str) -> None:
+    text = hashlib.sha256()
+    for split in ("train", "test", "ood"):
+        for item in worked(name, 30, f"&seed=1&split={split}&difficulty=3"):
+            told = (getattr(item.wrong(pattern, 0), "text", "") for pattern in ("any", *item.patterns))
+            text.update("\0".join((item.question.id, item.question.question, item.right, *told)).encode())
+    assert text.hexdigest()[:16] == digest
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_nothing_depends_on_what_was_asked_before(name: str) -> None:
+    task = TASKS[name]
+    asked = [(task.Options(difficulty=level), code) for code in range(12) for level in (1, 2, 3)]
+
+    def told(options: Any, code: int) -> tuple[Any, ...]:
+        slips = [task.slip(options, code, pattern, random.Random(code)) for pattern in task.patterns]
+        return task.puzzle(options, code), slips
+
+    forward = [told(*one) for one in asked]
+    assert [told(*one) for one in reversed(asked)] == forward[::-1]
+    assert len({puzzle.question for puzzle, _ in forward}) == len(asked)
+
+
 # A family of our own: small enough to look at as a whole.
 
 
@@ -277,8 +310,17 @@ def test_spans_of_a_small_chain() -> None:
     odd = next(item for item in items if int(item.answer) % 4 == 2 and 10 <= int(item.answer) < 99)
     wrong = odd.wrong("calculation")
     assert wrong is not None
-    assert wrong.slip_right == wrong.slip_wrong == (6, 8)
-    assert wrong.consequences_wrong == ((35, 37),)
+    assert wrong.spans_right == wrong.spans_wrong == ((6, 8), (35, 37))
     even = next(item for item in items if int(item.answer) % 4 == 0)
     assert even.wrong("calculation") is None
     assert even.wrong("any") is None
+
+
+def test_a_wrong_chain_has_as_many_pieces_as_the_right_one() -> None:
+    class Careless(Small):
+        def slip(self, options: Any, code: int, pattern: str, chance: random.Random) -> tuple[str, ...] | None:
+            return ("It is 7. ", *toytasks.conclude("7"))
+
+    item = recall("toy:careless?split=train&seed=0&index=1", {"careless": Careless()}.__getitem__)
+    with pytest.raises(ValueError, match="has 4 pieces, not 6"):
+        item.wrong("calculation")

@@ -1,21 +1,21 @@
 """`editctl gen-dual`: questions in, dual chains out."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from editctl.cli import options as shared
 from editctl.cli.session import Session, load_task, names_or_stdin, talk_of
-from editctl.errors import IncompleteError, UsageError
+from editctl.errors import BudgetReached, IncompleteError
 
 if TYPE_CHECKING:
-    from editctl.generate.maker import Maker
-    from editctl.generate.settings import Settings
-    from editctl.generate.shots import Shots
-    from editctl.generate.stage import Outcome
+    from editctl.files import OutputFile
+    from editctl.generate.asking import Asker
+    from editctl.generate.maker import Maker, Outcome
+    from editctl.generate.tally import Tally
     from editctl.progress import Talk
-    from editctl.prompts import Templates
     from editctl.records import Question
 
 
@@ -39,11 +39,55 @@ def gen_dual(
     ] = None,
     attempts: Annotated[int, typer.Option("--attempts", min=1, help="Tries a step.")] = 3,
     max_new_tokens: shared.MaxNewTokens = 2048,
-    max_concurrency: Annotated[int, typer.Option("--max-concurrency", min=1, help="Calls under way at once.")] = 16,
     api_base: Annotated[
         str | None,
         typer.Option("--api-base", help="Address of an OpenAI-compatible server (as -T api-base=)."),
     ] = None,
+    reasoning: Annotated[
+        str,
+        typer.Option(
+            "--reasoning", help="Hidden reasoning of the model: keep it beside the chain, use it, or drop it."
+        ),
+    ] = "keep",
+    ledger: Annotated[
+        str | None,
+        typer.Option("--ledger", help="File that remembers paid completions; default NAME.ledger.sqlite beside -o."),
+    ] = None,
+    max_concurrency: Annotated[
+        int | None,
+        typer.Option("--max-concurrency", min=1, help="Calls under way at most; default: 16, growing to 64."),
+    ] = None,
+    requests_per_minute: Annotated[
+        float | None, typer.Option("--requests-per-minute", min=0.01, help="Calls begun a minute, at most.")
+    ] = None,
+    tokens_per_minute: Annotated[
+        float | None, typer.Option("--tokens-per-minute", min=1, help="Tokens taken a minute, at most.")
+    ] = None,
+    retries: Annotated[
+        int, typer.Option("--retries", min=0, help="Further tries of a call after server errors and timeouts.")
+    ] = 4,
+    patience: Annotated[
+        float,
+        typer.Option("--patience", min=0, help="Seconds to go on while the provider only says `too many requests`."),
+    ] = 600,
+    price: Annotated[
+        str | None, typer.Option("--price", help="IN,OUT: USD per million tokens, where litellm knows no price.")
+    ] = None,
+    budget_usd: Annotated[
+        float | None, typer.Option("--budget-usd", min=0, help="Most this output may cost in all, over all its runs.")
+    ] = None,
+    budget_tokens: Annotated[
+        int | None, typer.Option("--budget-tokens", min=0, help="Most tokens this output may take in all.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what is to be asked and what it may cost; ask nothing.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the dry run as one JSON object.")] = False,
+    batch: Annotated[
+        bool,
+        typer.Option("--batch", help="Send the calls through the provider's batch service: cheaper, within a day."),
+    ] = False,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Questions under way with --batch.")] = 10000,
     shots: Annotated[str | None, typer.Option("--shots", help="JSON lines of worked examples, by task.")] = None,
     max_shots: Annotated[int, typer.Option("--max-shots", min=0, help="Examples in a prompt.")] = 3,
     templates: Annotated[
@@ -57,6 +101,9 @@ def gen_dual(
     ] = 0,
     map: shared.Map = None,
     limit: shared.Limit = None,
+    shard: Annotated[
+        str | None, typer.Option("--shard", help="i/n: take the i-th of n parts, without overlap; i from 1.")
+    ] = None,
     seed: shared.Seed = 0,
     allow_partial: shared.AllowPartial = False,
     config: shared.Config = None,
@@ -69,58 +116,33 @@ def gen_dual(
     values = dict(context.params)
     talk = talk_of(quiet, verbose, no_color)
     with Session("gen-dual", values, talk, allow_partial=allow_partial) as session:
-        settings, found = _settings(values)
-        maker = _maker(values, settings, found, _shots(session, shots, max_shots), asks=not show_prompts)
-        asked = _questions(session, questions, map, limit)
-        if show_prompts:
-            _print_prompts(maker, asked, show_prompts)
-            return
-        failed = _run(session, talk, maker, asked, output, rejects)
-    if failed:
-        calls = "1 call" if failed == 1 else f"{failed} calls"
-        raise IncompleteError(f"finished, but {calls} could not be made ({maker.last_failure}); the rejects say which")
-
-
-def _settings(values: dict[str, Any]) -> tuple["Settings", "Templates"]:
-    from editctl.generate.settings import Settings, deal, parse_mistakes
-    from editctl.prompts import Templates
-
-    found = Templates(values["templates"] or ())
-    settings = Settings(
-        mistakes=deal(parse_mistakes(values["mistake"], found.mistakes())),
-        attempts=values["attempts"],
-        max_tokens=values["max_new_tokens"],
-        conclusion=values["conclusion"],
-        system=values["system"],
-        concurrency=values["max_concurrency"],
-        seed=values["seed"],
-    )
-    return settings, found
-
-
-def _maker(
-    values: dict[str, Any], settings: "Settings", templates: "Templates", shots: "Shots", *, asks: bool
-) -> "Maker":
-    from editctl.generate.maker import Maker
-    from editctl.generate.teachers import find_teacher
-    from editctl.options import parse_pairs
-
-    if not values["teacher"] and asks:
-        raise UsageError(
-            "gen-dual needs a teacher: -t oracle for toy tasks, -t recorded:FILE, or -t openai/gpt-4o-mini"
+        asker = _gen_dual(session, talk, values)
+    if asker is not None and asker.failed_calls:
+        calls = "1 call" if asker.failed_calls == 1 else f"{asker.failed_calls} calls"
+        raise IncompleteError(
+            f"finished, but {calls} could not be made ({asker.last_failure}); the rejects say which, "
+            "and the same command asks for them again"
         )
-    own = parse_pairs(values["teacher_option"] or (), "-T")
-    if values["api_base"]:
-        own.setdefault("api-base", values["api_base"])
-    teacher: Any = find_teacher(values["teacher"], own) if asks else None
-    return Maker(teacher, templates, settings, shots)
 
 
-def _shots(session: Session, path: str | None, most: int) -> "Shots":
-    from editctl.generate.shots import Shots, shot_from
-    from editctl.jsonl import read_records
+def _gen_dual(session: Session, talk: "Talk", values: dict[str, Any]) -> "Asker | None":
+    """The asker of a run; None where nothing was to be asked."""
+    from editctl.cli import teaching
 
-    return Shots(read_records(session.open_input(path), shot_from) if path else (), most)
+    maker = teaching.build_maker(session, values)
+    asked = _questions(session, values["questions"], values["map"], values["limit"])
+    if values["show_prompts"]:
+        _print_prompts(maker, asked, values["show_prompts"])
+        return None
+    if values["dry_run"]:
+        teaching.dry_run(session, talk, values, maker, asked)
+        return None
+    kept = session.open_output(values["output"])
+    aside = _rejects(session, None if kept.is_stream else values["output"], values["rejects"])
+    asker = teaching.build_asker(talk, values)
+    maker.teacher = asker.teacher.name
+    _run(session, talk, _Work(maker, asker, asked, kept, aside), values)
+    return asker
 
 
 def _questions(
@@ -138,40 +160,12 @@ def _print_prompts(maker: "Maker", questions: Iterable["Question"], count: int) 
 
     for question, _ in zip(questions, range(count), strict=False):
         typer.echo(f"=== {clean(question.id)}")
-        for turn in maker.messages("explain", question):
+        for turn in maker.render("explain", question)[0]:
             lines = [clean(line) for line in turn["content"].splitlines()]
             typer.echo("\n".join([f"--- {turn['role']}", *lines]))
 
 
-def _run(
-    session: Session,
-    talk: "Talk",
-    maker: "Maker",
-    questions: Iterable["Question"],
-    output: str | None,
-    rejects: str | None,
-) -> int:
-    from editctl.generate.settings import Tally
-    from editctl.generate.stage import make_dual_chains
-
-    tally = Tally()
-    kept = session.open_output(output)
-    aside = _rejects(session, None if kept.is_stream else output, rejects)
-    for outcome in talk.track(make_dual_chains(questions, maker), "gen-dual"):
-        _write(outcome, kept, aside, tally)
-    session.note(teacher=maker.teacher.name, counts=tally.by_outcome(), tasks=tally.by_task())
-    talk.table("", ["outcome", "questions"], [[name, count] for name, count in tally.by_outcome().items()])
-    if talk.verbose:
-        rows: list[list[object]] = [
-            [task, name, count] for task, counts in tally.by_task().items() for name, count in counts.items()
-        ]
-        talk.table("", ["task", "outcome", "questions"], rows)
-    if aside is None and any(name.startswith("reject") for name in tally.by_outcome()):
-        talk.warn("rejected questions were counted but not written; name a file with --rejects")
-    return maker.failed_calls
-
-
-def _rejects(session: Session, output: str | None, rejects: str | None) -> Any:
+def _rejects(session: Session, output: str | None, rejects: str | None) -> "OutputFile | None":
     from pathlib import Path
 
     from editctl.manifest import beside
@@ -181,19 +175,82 @@ def _rejects(session: Session, output: str | None, rejects: str | None) -> Any:
     return session.open_output(rejects or str(beside(Path(str(output)), "rejects", ".jsonl")))
 
 
-def _write(outcome: "Outcome", kept: Any, aside: Any, tally: Any) -> None:
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What a run works on."""
+
+    maker: "Maker"
+    asker: "Asker"
+    questions: Iterable["Question"]
+    kept: "OutputFile"
+    aside: "OutputFile | None"
+
+
+def _run(session: Session, talk: "Talk", work: _Work, values: dict[str, Any]) -> None:
+    from editctl.cli import teaching
+    from editctl.generate.stage import make_dual_chains
+    from editctl.generate.tally import Tally
+    from editctl.progress import Bar
+    from editctl.sources import count_questions
+
+    tally = Tally()
+    shard, window = teaching.shard_of(values["shard"]), teaching.window_of(values)
+    total = count_questions(values["questions"] or [], load_task, values["limit"])
+    outcomes = make_dual_chains(work.questions, work.maker, work.asker, window=window, shard=shard)
+    reached = None
+    with Bar(talk, "gen-dual", shard.size(total)) as bar:
+        try:
+            for outcome in outcomes:
+                _write(outcome, work)
+                tally.add(outcome)
+                bar.advance(1, None if work.asker.budget is None else work.asker.status(bar.done + 1, bar.total))
+        except BudgetReached as error:
+            reached = error
+    _sum_up(session, talk, work, tally)
+    if reached is not None:
+        raise reached
+
+
+def _write(outcome: "Outcome", work: _Work) -> None:
     from editctl.jsonl import write_row
     from editctl.records import Reject
     from editctl.rows import dual_to_row, reject_to_row
 
-    task = outcome.question.task or "-"
-    if isinstance(outcome, Reject):
-        tally.add(task, f"reject: {outcome.step} {outcome.reason}")
-        if aside is not None:
-            write_row(aside, reject_to_row(outcome))
-        return
-    write_row(kept, dual_to_row(outcome))
-    tally.add(
-        task,
-        f"pair: {outcome.wrong.origin} wrong chain" if outcome.wrong else f"right only: {outcome.reason}",
-    )
+    if not isinstance(outcome, Reject):
+        write_row(work.kept, dual_to_row(outcome))
+    elif work.aside is not None:
+        write_row(work.aside, reject_to_row(outcome))
+
+
+def _sum_up(session: Session, talk: "Talk", work: _Work, tally: "Tally") -> None:
+    outcomes = tally.by_outcome()
+    session.note(teacher=work.maker.teacher, counts=outcomes, tasks=tally.by_task())
+    talk.table("", ["outcome", "questions"], [[name, count] for name, count in outcomes.items()])
+    if talk.verbose:
+        rows: list[list[object]] = [
+            [task, name, count] for task, counts in tally.by_task().items() for name, count in counts.items()
+        ]
+        talk.table("", ["task", "outcome", "questions"], rows)
+    if work.aside is None and tally.starting("reject"):
+        talk.warn("rejected questions were counted but not written; name a file with --rejects")
+    if work.asker.budget is not None:
+        session.note(ledger=str(work.asker.budget.ledger.path))
+        _tell_costs(session, talk, work, tally.starting("pair"))
+
+
+def _tell_costs(session: Session, talk: "Talk", work: _Work, pairs: int) -> None:
+    from editctl.generate.costs import in_usd
+
+    costs = work.asker.costs
+    facts = costs.facts(pairs)
+    session.note(cost={**facts, "failed_calls": work.asker.failed_calls})
+    rows: list[list[object]] = [
+        [step, one.calls, one.reused, one.prompt_tokens, one.completion_tokens, in_usd(one.known(one.usd))]
+        for step, one in [*costs.steps.items(), ("all", costs.total())]
+    ]
+    talk.table("", ["step", "calls", "of these reused", "prompt tokens", "completion tokens", "cost"], rows)
+    whole = costs.total()
+    if whole.unknown:
+        talk.say(f"the price of {work.maker.teacher} is not known: --price IN,OUT (USD per million tokens) sets it")
+    elif whole.calls:
+        talk.say(f"{in_usd(whole.paid_now)} paid now, {in_usd(facts['usd_per_pair'])} a pair in all")

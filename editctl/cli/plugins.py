@@ -80,16 +80,21 @@ def _without_places(package: dict[str, Any]) -> dict[str, Any]:
 
 def _mistake_row(found: "Templates", name: str) -> dict[str, Any]:
     from editctl import __version__
-    from editctl.prompts import MISTAKES
+    from editctl.prompts import MISTAKES, packages
 
     path = found.path(f"{MISTAKES}/{name}")
-    built_in = path.is_relative_to(found.places[-1])
+    origin, version = str(path.parent.parent), ""
+    if path.is_relative_to(found.places[-1]):
+        origin, version = "built-in", __version__
+    for package in packages():
+        if any(path.is_relative_to(place) for place in package.places):
+            origin, version = package.origin, package.version
     return {
         "kind": "mistakes",
         "name": name,
-        "target": f"{MISTAKES}/{name}" if built_in else str(path),
-        "origin": "built-in" if built_in else str(path.parent.parent),
-        "version": __version__ if built_in else "",
+        "target": f"{MISTAKES}/{name}" if origin == "built-in" else str(path),
+        "origin": origin,
+        "version": version,
         "title": found.title(f"{MISTAKES}/{name}"),
         "error": None,
     }

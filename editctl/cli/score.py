@@ -67,14 +67,9 @@ def show_scores(figures: dict[str, Any], *, as_json: bool, color: bool) -> None:
 
         typer.echo(dumps(figures))
         return
-    import os
-    import sys
+    from editctl.progress import print_table, stdout_console
 
-    from rich.console import Console
-
-    from editctl.progress import print_table
-
-    console = Console(file=sys.stdout, no_color=not color or bool(os.environ.get("NO_COLOR")), highlight=False)
+    console = stdout_console(color=color)
     rows = [_line(task, cell) for task, cell in figures["tasks"].items()]
     if len(rows) > 1:
         rows.append(_line("all (micro)", figures))

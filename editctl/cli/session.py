@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from editctl.errors import EditctlError, InputError, UsageError
+from editctl.errors import BudgetReached, EditctlError, InputError, UsageError
 from editctl.files import STDIO, InputFile, OutputError, OutputFile, hush, stdin_is_piped
 from editctl.manifest import Lineage, PipeMark, beside, save
 from editctl.progress import Talk
@@ -105,6 +105,9 @@ class Session:
             if error is None:
                 self._succeed()
                 return
+            if isinstance(error, BudgetReached) and self._outputs and self._outputs[0].rows:
+                self._succeed("partial")
+                return
             self._fail(error)
         finally:
             for source in self._inputs:
@@ -115,7 +118,7 @@ class Session:
             hush()
             raise SystemExit(0) from None
 
-    def _succeed(self) -> None:
+    def _succeed(self, status: str = "complete") -> None:
         try:
             self.finish_inputs()
             for target in self._outputs:
@@ -123,7 +126,7 @@ class Session:
         except BaseException as error:
             self._fail(error)
             raise
-        self._save("complete", self._outputs)
+        self._save(status, self._outputs)
 
     def _fail(self, error: BaseException) -> None:
         """Drop what was written; rows that cost something (an interrupted run, a provider that gave up) are kept."""

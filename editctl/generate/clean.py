@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from editctl.answers import Verdict, judge
+from editctl.answers import Verdict, judge_conclusion
 from editctl.conclusion import canonicalise, find_conclusion
 from editctl.generate.settings import Settings
 from editctl.interfaces import Completion
@@ -69,10 +69,29 @@ def check(completion: Completion, question: Question, settings: Settings) -> Che
     """Clean a completion and read its answer (methods: clean)."""
     text, reasoning = _split_thinking(completion)
     text = strip_recap(text, question)
+    alone = _read(text, question, settings)
+    if settings.reasoning != "use" or reasoning is None:
+        kept = None if settings.reasoning == "drop" else reasoning
+        return _checked(completion, *alone, kept, settings)
+    whole = _read(f"{reasoning}\n\n{text}", question, settings)
+    # A thought that concludes too early, and otherwise than the model did in the end, is no chain of that answer.
+    if alone[1].verdict in ("none", whole[1].verdict):
+        return _checked(completion, *whole, None, settings)
+    return _checked(completion, *alone, reasoning, settings)
+
+
+def _read(text: str, question: Question, settings: Settings) -> tuple[str, Verdict]:
+    """The chain, cut after its conclusion in the canonical form, and the verdict on it."""
     conclusion = find_conclusion(text, settings.conclusion)
     if conclusion is not None:
-        text = canonicalise(text, conclusion, settings.conclusion)
-    verdict = judge(text, question, settings.conclusion)
+        canonical = canonicalise(text, conclusion, settings.conclusion)
+        if canonical != text:
+            # What was rewritten is read anew: the verdict is on the text that is kept.
+            text, conclusion = canonical, find_conclusion(canonical, settings.conclusion)
+    return text, judge_conclusion(conclusion, question)
+
+
+def _checked(completion: Completion, text: str, verdict: Verdict, reasoning: str | None, settings: Settings) -> Checked:
     return Checked(text=text, verdict=verdict, reasoning=reasoning, reason=_fault(completion, text, verdict, settings))
 
 
@@ -80,7 +99,7 @@ def strip_recap(text: str, question: Question) -> str:
     """Drop what the completion repeats of the prompt before its chain: question, options, labels, the cue."""
     text = _BOTH_SOLUTIONS.sub("", text)
     bare = _QUESTION_LABEL.sub("", text)
-    for recap in (with_options(question), question.question):
+    for recap in dict.fromkeys((with_options(question), question.question)):
         rest = _after(bare, recap)
         # A chain may well begin with the words of a short question and go on in the same line.
         if rest is not None and (bare != text or rest.lstrip(" \t")[:1] in ("\n", "")):

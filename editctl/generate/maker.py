@@ -1,28 +1,32 @@
 """Makes one question's dual chain: explain, then corrupt what was right or rectify what was wrong.
 
-EDIT (arXiv 2405.19737) calls the three prompts CEP, CCP and AHP. Asks the teacher; opens and prints nothing.
+EDIT (arXiv 2405.19737) calls the three prompts CEP, CCP and AHP. A generator that says what to ask and is told the
+answer: it knows no teacher, waits for nothing, opens and prints nothing.
 """
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from editctl.answers import read_surface
 from editctl.generate.clean import Checked, check, speaks_of_hint
 from editctl.generate.settings import FIRST_TEMPERATURE, LAST_TEMPERATURE, TEMPERATURE_STEP, Settings
 from editctl.generate.shots import Shots
-from editctl.interfaces import CallFailed, Completion, Message, Request, Teacher
+from editctl.interfaces import CallFailed, Completion, Message, Rendering, Request
 from editctl.prompts import MISTAKES, Templates
-from editctl.records import Chain, DualChain, Question, Reject, Step
+from editctl.records import Chain, DualChain, Origin, Question, Reject, Step
 from editctl.student import with_options
 
 NOT_RECORDED = "not-recorded"
-ANSWERED = (NOT_RECORDED, "refusal")
-"""Reasons of a failed call for which asking again some other day would change nothing."""
 FINAL = ("truncated",)
 """Reasons that another try at the same limits would only pay for again."""
+STEP_OF: dict[Origin, Step] = {"sampled": "explain", "corrupted": "corrupt", "rectified": "rectify"}
 
 Accept = Callable[[Checked], str | None]
+Outcome = DualChain | Reject
+T = TypeVar("T")
+Asking = Generator[Request, Completion | CallFailed, T]
+"""Yields what to ask, is sent what came of it, returns what it was about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,34 +45,25 @@ class Tried:
 class Maker:
     """Turns questions into dual chains or rejects."""
 
-    teacher: Teacher
+    teacher: str
+    """The name written into every dual chain."""
     templates: Templates
     settings: Settings
     shots: Shots = field(default_factory=Shots)
-    failed_calls: int = 0
-    """Calls that the provider could not answer."""
-    last_failure: str | None = None
-    """What the provider said to the last of them."""
-    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
-    def begin(self) -> None:
-        """Get ready for a run with an event loop of its own."""
-        self.failed_calls, self.last_failure = 0, None
-        self._slots = asyncio.Semaphore(self.settings.concurrency)
-
-    async def make(self, number: int, question: Question) -> DualChain | Reject:
+    def make(self, number: int, question: Question) -> Asking[Outcome]:
         """The outcome of the `number`-th question (from 0)."""
         if read_surface(question.answer or "", question).answer is None:
             # Nothing a teacher could say to it would be right: not worth a call.
             return _reject(question, "explain", Tried(reason="no-gold"))
-        explained = await self._try("explain", question, _accept_any)
+        explained = yield from self._try("explain", question, _accept_any)
         if explained.checked is None or explained.reason:
             return _reject(question, "explain", explained)
         if explained.checked.verdict.verdict == "right":
-            return await self._corrupt(number, question, explained.checked)
-        return await self._rectify(question, explained.checked)
+            return (yield from self._corrupt(number, question, explained.checked))
+        return (yield from self._rectify(question, explained.checked))
 
-    async def _corrupt(self, number: int, question: Question, right: Checked) -> DualChain:
+    def _corrupt(self, number: int, question: Question, right: Checked) -> Asking[DualChain]:
         mistake = self.settings.mistakes[number % len(self.settings.mistakes)]
 
         def accept(checked: Checked) -> str | None:
@@ -76,19 +71,19 @@ class Maker:
                 return "same-text"
             return "same-answer" if checked.verdict.verdict == "right" else None
 
-        tried = await self._try("corrupt", question, accept, mistake=mistake, chain=right.text)
+        tried = yield from self._try("corrupt", question, accept, mistake=mistake, chain=right.text)
         wrong = None
         if tried.checked is not None and tried.reason is None:
             wrong = self._chain(tried.checked, "corrupted", mistake)
         return self._dual(question, self._chain(right, "sampled"), wrong, tried.reason)
 
-    async def _rectify(self, question: Question, wrong: Checked) -> DualChain | Reject:
+    def _rectify(self, question: Question, wrong: Checked) -> Asking[Outcome]:
         def accept(checked: Checked) -> str | None:
             if checked.verdict.verdict != "right":
                 return "other-answer"
             return "hint-leak" if speaks_of_hint(checked.text, question) else None
 
-        tried = await self._try("rectify", question, accept)
+        tried = yield from self._try("rectify", question, accept)
         if tried.checked is None or tried.reason:
             return _reject(question, "rectify", tried)
         return self._dual(question, self._chain(tried.checked, "rectified"), self._chain(wrong, "sampled"), None)
@@ -98,51 +93,36 @@ class Maker:
             question=question,
             right=right,
             wrong=wrong,
-            teacher=self.teacher.name,
+            teacher=self.teacher,
             reason=None if wrong else reason,
         )
 
-    async def _try(
+    def _try(
         self,
         step: Step,
         question: Question,
         accept: Accept,
         mistake: str | None = None,
         chain: str | None = None,
-    ) -> Tried:
+    ) -> Asking[Tried]:
         """Ask until the answer is accepted, at most `attempts` times."""
         last = Tried()
-        messages = self.messages(step, question, mistake, chain)
+        messages = Rendering(lambda: self.render(step, question, mistake, chain))
         for attempt in range(1, self.settings.attempts + 1):
-            request = self._request(step, question, messages, mistake, chain, attempt)
-            try:
-                completion = await self._ask(request)
-            except CallFailed as failure:
-                return self._failed(failure, last, attempt)
-            checked = check(completion, question, self.settings)
+            answer = yield self._request(step, question, messages, mistake, chain, attempt)
+            if isinstance(answer, CallFailed):
+                return _failed(answer, last, attempt)
+            checked = check(answer, question, self.settings)
             reason = checked.reason or accept(checked)
-            last = Tried(checked=checked, completion=completion, reason=reason, attempts=attempt)
+            last = Tried(checked=checked, completion=answer, reason=reason, attempts=attempt)
             if reason is None or reason in FINAL:
                 break
         return last
 
-    def _failed(self, failure: CallFailed, last: Tried, attempt: int) -> Tried:
-        """A recording that ran out ends the attempts with the reason of the last one that was there."""
-        if failure.reason == NOT_RECORDED and last.reason:
-            return last
-        if failure.reason not in ANSWERED:
-            self.failed_calls += 1
-            self.last_failure = str(failure)
-        return Tried(completion=last.completion, reason=failure.reason, attempts=attempt)
-
-    async def _ask(self, request: Request) -> Completion:
-        async with self._slots:
-            return await self.teacher.complete(request)
-
-    def messages(
+    def render(
         self, step: Step, question: Question, mistake: str | None = None, chain: str | None = None
-    ) -> tuple[Message, ...]:
-        """The rendered prompt of a step."""
+    ) -> tuple[tuple[Message, ...], int]:
+        """The prompt of a step, and how many leading characters of its last turn all questions of the task share."""
         values = {
             "question": with_options(question),
             "description": question.description,
@@ -154,17 +134,17 @@ class Maker:
             "chain": chain,
             "shots": self.shots.choose(question, with_wrong=step == "corrupt"),
         }
-        turns = self.templates.render(_template(step, mistake), values)
+        turns, fixed = self.templates.render(_template(step, mistake), values)
         if self.settings.system is None:
-            return turns
+            return turns, fixed
         own = Message(role="system", content=self.settings.system)
-        return (own, *(turn for turn in turns if turn["role"] != "system"))
+        return (own, *(turn for turn in turns if turn["role"] != "system")), fixed
 
     def _request(
         self,
         step: Step,
         question: Question,
-        messages: tuple[Message, ...],
+        messages: Rendering,
         mistake: str | None,
         chain: str | None,
         attempt: int,
@@ -182,20 +162,26 @@ class Maker:
             seed=self.settings.seed,
         )
 
-    def _chain(self, checked: Checked, origin: str, mistake: str | None = None) -> Chain:
-        step: Step = {"sampled": "explain", "corrupted": "corrupt", "rectified": "rectify"}[origin]  # type: ignore[assignment]
+    def _chain(self, checked: Checked, origin: Origin, mistake: str | None = None) -> Chain:
         return Chain(
             text=checked.text,
             answer=checked.verdict.answer,
-            origin=origin,  # type: ignore[arg-type]
+            origin=origin,
             mistake=mistake,
-            template=_template(step, mistake),
+            template=_template(STEP_OF[origin], mistake),
             reasoning=checked.reasoning,
         )
 
 
 def _accept_any(_: Checked) -> None:
     return None
+
+
+def _failed(failure: CallFailed, last: Tried, attempt: int) -> Tried:
+    """A recording that ran out ends the attempts with the reason of the last one that was there."""
+    if failure.reason == NOT_RECORDED and last.reason:
+        return last
+    return Tried(completion=last.completion, reason=failure.reason, attempts=attempt)
 
 
 def _template(step: Step, mistake: str | None) -> str:

@@ -1,15 +1,17 @@
 """What a run of gen-dual is asked to do, as one value."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 from editctl.conclusion import CANONICAL
-from editctl.errors import UsageError
+from editctl.errors import UsageError, near_misses
 from editctl.options import parse_pairs
 
 FIRST_TEMPERATURE = 0.2
 TEMPERATURE_STEP = 0.2
 LAST_TEMPERATURE = 1.0
+Reasoning = Literal["keep", "use", "drop"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,34 +30,9 @@ class Settings:
     """Canonical opening of the conclusion sentence."""
     system: str | None = None
     """System turn put in place of the templates' own."""
-    concurrency: int = 16
-    """Calls under way at once."""
+    reasoning: Reasoning = "keep"
+    """A reasoning model's hidden text: kept beside the chain, used as its beginning, or dropped."""
     seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """What became of the questions, by task and reason."""
-
-    counts: dict[tuple[str, str], int] = field(default_factory=dict)
-
-    def add(self, task: str, outcome: str) -> None:
-        """Count one question."""
-        self.counts[task, outcome] = self.counts.get((task, outcome), 0) + 1
-
-    def by_outcome(self) -> dict[str, int]:
-        """Questions by outcome, most frequent first."""
-        totals: dict[str, int] = {}
-        for (_, outcome), count in self.counts.items():
-            totals[outcome] = totals.get(outcome, 0) + count
-        return dict(sorted(totals.items(), key=lambda item: (-item[1], item[0])))
-
-    def by_task(self) -> dict[str, dict[str, int]]:
-        """Questions by task, then by outcome."""
-        tasks: dict[str, dict[str, int]] = {}
-        for (task, outcome), count in sorted(self.counts.items()):
-            tasks.setdefault(task, {})[outcome] = count
-        return tasks
 
 
 def deal(weights: dict[str, int]) -> tuple[str, ...]:
@@ -82,8 +59,6 @@ def parse_mistakes(text: str, known: Iterable[str]) -> dict[str, int]:
     Raises:
         UsageError: an unknown pattern (with near misses), one named twice, or a weight that is no whole number >= 1.
     """
-    from editctl.errors import near_misses
-
     names = list(known)
     weights: dict[str, int] = {}
     for part in filter(None, (piece.strip() for piece in text.split(","))):
@@ -98,3 +73,11 @@ def parse_mistakes(text: str, known: Iterable[str]) -> dict[str, int]:
     if not weights:
         raise UsageError("-m names no mistake pattern")
     return weights
+
+
+def parse_reasoning(text: str) -> Reasoning:
+    """What to do with hidden reasoning. Raises UsageError."""
+    for known in get_args(Reasoning):
+        if text == known:
+            return known  # type: ignore[no-any-return]
+    raise UsageError(f"--reasoning {text}: one of {', '.join(get_args(Reasoning))} is needed")

@@ -2,39 +2,103 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 
-from editctl.generate.maker import Maker
-from editctl.records import DualChain, Question, Reject
+from editctl.errors import BudgetReached
+from editctl.generate.asking import Asker
+from editctl.generate.maker import Asking, Maker, Outcome
+from editctl.interfaces import CallFailed, Completion, Immediate, Request
+from editctl.records import Question
 
-Outcome = DualChain | Reject
-Task = asyncio.Task[Outcome]
-WINDOW = 8
-"""Questions under way per concurrent call: one slow question must not hold up the others."""
+Task = asyncio.Task[Outcome | None]
+Numbered = Iterator[tuple[int, Question]]
 MOST_AT_ONCE = 256
 
 
-def make_dual_chains(questions: Iterable[Question], maker: Maker) -> Iterator[Outcome]:
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of `count` parts of the questions; `index` counts from 0."""
+
+    index: int = 0
+    count: int = 1
+
+    def size(self, total: int | None) -> int | None:
+        """How many of `total` questions are in the part."""
+        return None if total is None else len(range(self.index, total, self.count))
+
+    def of(self, questions: Iterable[Question]) -> Numbered:
+        """The part's questions, with their numbers in the whole: those decide which mistake is asked for."""
+        return ((number, one) for number, one in enumerate(questions) if number % self.count == self.index)
+
+
+def make_dual_chains(
+    questions: Iterable[Question], maker: Maker, asker: Asker, *, window: int = 128, shard: Shard | None = None
+) -> Iterator[Outcome]:
     """One outcome for each question, as soon as it and all before it are known.
 
+    `window` is the most questions under way: more than calls under way, so that a slow one doesn't hold up the others.
+
     Raises:
+        BudgetReached: after the last outcome that could be finished; questions without one are left out.
         EditctlError: what stops the whole run (a wrong key, a broken template).
     """
-    maker.begin()
+    numbered = (shard or Shard()).of(questions)
+    teacher = asker.teacher
+    if teacher.offline and isinstance(teacher, Immediate):
+        yield from _at_once(numbered, maker, asker, teacher.complete_now)
+        return
+    run = _Run(numbered, maker, asker, window)
     with asyncio.Runner() as runner:
-        stream = _in_order(iter(questions), maker)
+        stream = run.in_order()
         try:
             while outcomes := runner.run(_next(stream)):
                 yield from outcomes
         finally:
-            runner.run(_close(stream, maker))
+            runner.run(_close(stream, asker))
+    if run.reached is not None:
+        raise run.reached
+
+
+def _at_once(
+    numbered: Numbered, maker: Maker, asker: Asker, answer: Callable[[Request], Completion]
+) -> Iterator[Outcome]:
+    """One question after the other, without an event loop."""
+    rendered = set()
+
+    def answer_of(request: Request) -> Completion:
+        if request.template not in rendered:
+            # Nobody looks at the prompts here; a broken template is to be found all the same.
+            rendered.add(request.template)
+            len(request.messages)
+        return answer(request)
+
+    try:
+        for number, question in numbered:
+            yield _finish(maker.make(number, question), answer_of)
+    finally:
+        asyncio.run(asker.teacher.close())
+
+
+def _finish(asking: Asking[Outcome], answer: Callable[[Request], Completion]) -> Outcome:
+    try:
+        request = next(asking)
+        while True:
+            try:
+                said: Completion | CallFailed = answer(request)
+            except CallFailed as failure:
+                said = failure
+            request = asking.send(said)
+    except StopIteration as end:
+        outcome: Outcome = end.value
+        return outcome
 
 
 async def _next(stream: AsyncGenerator[list[Outcome], None]) -> list[Outcome]:
     return await anext(stream, [])
 
 
-async def _close(stream: AsyncGenerator[list[Outcome], None], maker: Maker) -> None:
+async def _close(stream: AsyncGenerator[list[Outcome], None], asker: Asker) -> None:
     # A signal can stop the loop in the middle of `_next`, which then still holds the stream.
     left = asyncio.all_tasks() - {asyncio.current_task()}
     for task in left:
@@ -43,47 +107,90 @@ async def _close(stream: AsyncGenerator[list[Outcome], None], maker: Maker) -> N
     try:
         await stream.aclose()
     finally:
-        await maker.teacher.close()
+        await asker.close()
 
 
-async def _in_order(questions: Iterator[Question], maker: Maker) -> AsyncGenerator[list[Outcome], None]:
-    """Lists of outcomes, each as long as what is ready."""
-    window: deque[Task] = deque()
-    numbered = enumerate(questions)
-    broken: asyncio.Future[Task] = asyncio.get_running_loop().create_future()
-    try:
-        while True:
-            _fill(window, numbered, maker, broken)
-            if not window:
-                return
-            await asyncio.wait((window[0], broken), return_when=asyncio.FIRST_COMPLETED)
-            if broken.done():
-                broken.result().result()
-            ready = [window.popleft().result()]
-            while window and _is_ready(window[0]) and len(ready) < MOST_AT_ONCE:
-                ready.append(window.popleft().result())
-            yield ready
-    finally:
-        for task in window:
-            task.cancel()
-        await asyncio.gather(*window, return_exceptions=True)
+@dataclass(slots=True)
+class _Run:
+    """The questions under way."""
+
+    numbered: Numbered
+    maker: Maker
+    asker: Asker
+    most: int
+    reached: BudgetReached | None = None
+    """Set once a call could pass the cap: nothing new is begun, what needs no further call is finished."""
+    window: deque[Task] = field(default_factory=deque)
+    broken: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def in_order(self) -> AsyncGenerator[list[Outcome], None]:
+        """Lists of outcomes, each as long as what is ready."""
+        await self.asker.begin()
+        watch = asyncio.ensure_future(self.broken.wait())
+        try:
+            while True:
+                self._fill()
+                if not self.window:
+                    return
+                await asyncio.wait((self.window[0], watch), return_when=asyncio.FIRST_COMPLETED)
+                self._raise_what_broke()
+                if ready := self._ready():
+                    yield ready
+        finally:
+            watch.cancel()
+            for task in self.window:
+                task.cancel()
+            await asyncio.gather(watch, *self.window, return_exceptions=True)
+
+    def _fill(self) -> None:
+        if self.reached is not None:
+            return
+        for _, (number, question) in zip(range(self.most - len(self.window)), self.numbered, strict=False):
+            task = asyncio.ensure_future(self._outcome(number, question))
+            task.add_done_callback(self._note)
+            self.window.append(task)
+
+    async def _outcome(self, number: int, question: Question) -> Outcome | None:
+        """None where the budget ended before the question did."""
+        try:
+            return await self._made(self.maker.make(number, question))
+        except BudgetReached as reached:
+            self.reached = reached
+            return None
+
+    async def _made(self, asking: Asking[Outcome]) -> Outcome:
+        try:
+            request = next(asking)
+            while True:
+                request = asking.send(await self._said(request))
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
+
+    async def _said(self, request: Request) -> Completion | CallFailed:
+        try:
+            return await self.asker.ask(request)
+        except CallFailed as failure:
+            return failure
+
+    def _note(self, task: Task) -> None:
+        """What stops one question stops the run, wherever in the window it stands."""
+        if not task.cancelled() and task.exception() is not None:
+            self.broken.set()
+
+    def _raise_what_broke(self) -> None:
+        for task in self.window if self.broken.is_set() else ():
+            if task.done() and not task.cancelled():
+                task.result()
+
+    def _ready(self) -> list[Outcome]:
+        ready: list[Outcome] = []
+        while self.window and _is_whole(self.window[0]) and len(ready) < MOST_AT_ONCE:
+            outcome = self.window.popleft().result()
+            if outcome is not None:
+                ready.append(outcome)
+        return ready
 
 
-def _fill(
-    window: deque[Task], numbered: Iterator[tuple[int, Question]], maker: Maker, broken: asyncio.Future[Task]
-) -> None:
-    """Begin as many questions as there is room for; `broken` gets the first that stops the run, wherever it stands."""
-
-    def note(task: Task) -> None:
-        if not task.cancelled() and task.exception() is not None and not broken.done():
-            broken.set_result(task)
-
-    room = maker.settings.concurrency * WINDOW - len(window)
-    for _, (number, question) in zip(range(room), numbered, strict=False):
-        task = asyncio.ensure_future(maker.make(number, question))
-        task.add_done_callback(note)
-        window.append(task)
-
-
-def _is_ready(task: Task) -> bool:
+def _is_whole(task: Task) -> bool:
     return task.done() and task.exception() is None

@@ -1,0 +1,77 @@
+"""What is done to a ledger's rows, one function for each; all inside the caller's transaction."""
+
+import sqlite3
+import time
+
+from editctl.generate.ledger_file import Bill, Cap, bill_of
+
+ENTRY = "SELECT model, step, value FROM completion WHERE key = ?"
+Row = tuple[str, str, str]
+"""Model, step and value."""
+
+
+def spent(connection: sqlite3.Connection, run: str) -> Bill:
+    """What a run came to: settled, open and lost charges."""
+    # fetchall: a cursor that is not read to its end holds a snapshot, and the log behind it could only grow.
+    rows = connection.execute("SELECT tokens, nanousd, unpriced FROM run WHERE name = ?", (run,)).fetchall()
+    return bill_of(*rows[0]) if rows else Bill(0, 0)
+
+
+def reserve(connection: sqlite3.Connection, run: str, key: bytes, bill: Bill, cap: Cap) -> int | None:
+    """Note that a call may cost this much; None where that does not fit under the cap."""
+    if not cap.allows(spent(connection, run), bill):
+        return None
+    return _charge(connection, run, key, "open", bill)
+
+
+def _charge(connection: sqlite3.Connection, run: str, key: bytes, state: str, bill: Bill) -> int:
+    now = int(time.time())
+    if not connection.execute("SELECT 1 FROM run WHERE name = ?", (run,)).fetchall():
+        connection.execute("INSERT INTO run (name, began, touched) VALUES (?, ?, ?)", (run, now, now))
+    done = connection.execute(
+        "INSERT INTO charge (run, key, state, made, tokens, nanousd) SELECT id, ?, ?, ?, ?, ? FROM run WHERE name = ?",
+        (key, state, now, bill.tokens, bill.nanousd, run),
+    )
+    assert done.lastrowid is not None
+    return done.lastrowid
+
+
+def record(
+    connection: sqlite3.Connection, run: str, charge: int, key: bytes, row: Row, failed: bool, bill: Bill
+) -> Row | None:
+    """Add a completion and settle its charge; returns the row that was there before, which stays."""
+    former = connection.execute(ENTRY, (key,)).fetchall()
+    now = int(time.time())
+    if not former:
+        connection.execute(
+            "INSERT INTO completion (key, model, step, value, run, made, tokens, nanousd, failed)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (key, *row, run, now, bill.tokens, bill.nanousd, failed),
+        )
+    settled = connection.execute(
+        "UPDATE charge SET state = 'settled', made = ?, tokens = ?, nanousd = ? WHERE id = ?",
+        (now, bill.tokens, bill.nanousd, charge),
+    )
+    if not settled.rowcount:
+        # Somebody pruned the reservation meanwhile; what was paid counts all the same.
+        _charge(connection, run, key, "settled", bill)
+    return former[0] if former else None
+
+
+def price(connection: sqlite3.Connection, run: str, nanousd_a_token: float) -> None:
+    """Put a price on calls that were made when none was known: what their tokens cost at most."""
+    connection.execute(
+        "UPDATE charge SET nanousd = CAST(tokens * ? + 1 AS INTEGER)"
+        " WHERE nanousd IS NULL AND run = (SELECT id FROM run WHERE name = ?)",
+        (nanousd_a_token, run),
+    )
+
+
+def release(connection: sqlite3.Connection, charge: int) -> None:
+    """Drop a reservation."""
+    connection.execute("DELETE FROM charge WHERE id = ? AND state = 'open'", (charge,))
+
+
+def keep(connection: sqlite3.Connection, charge: int) -> None:
+    """Count a reservation for good."""
+    connection.execute("UPDATE charge SET state = 'lost' WHERE id = ? AND state = 'open'", (charge,))
