@@ -5,6 +5,7 @@ Knows bytes and lines; knows no record and no stage.
 
 import contextlib
 import errno
+import glob
 import hashlib
 import io
 import os
@@ -141,6 +142,7 @@ class OutputFile:
         if not self.place.parent.is_dir():
             raise UsageError(f"{self.path}: there is no folder {Path(self.path).parent}; make it first")
         temporary = self.place.with_name(f".{self.place.name}.{os.getpid()}.tmp")
+        _sweep(self.place)
         try:
             opened = _HashedFile(temporary.open("wb"), self.digest)
         except OSError as error:
@@ -233,6 +235,26 @@ class _HashedFile(io.RawIOBase):
 
     def writable(self) -> bool:
         return True
+
+
+def _sweep(place: Path) -> None:
+    """Remove what killed processes left beside an output."""
+    for left in place.parent.glob(f".{glob.escape(place.name)}.*.tmp"):
+        number = left.name.removesuffix(".tmp").rpartition(".")[2]
+        if number.isdecimal() and not _lives(int(number)):
+            left.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    if os.name != "posix":  # elsewhere signal 0 is a real one
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass
+    return True
 
 
 def _sync(descriptor: int) -> None:

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import os
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -204,3 +205,16 @@ def test_small_files_are_written_whole(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a"]
     with pytest.raises(OutputError):
         write_text(tmp_path / "none" / "a", "")
+
+
+def test_what_a_killed_process_left_is_swept_up_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    dead = tmp_path / f".out.jsonl.{gone.pid}.tmp"
+    others = [tmp_path / name for name in (f".out.jsonl.{os.getppid()}.tmp", ".out.jsonl.tmp", f".other.{gone.pid}.tmp")]
+    for path in (dead, *others):
+        path.touch()
+    target = OutputFile(str(tmp_path / "out.jsonl"))
+    assert not dead.exists()
+    assert all(path.exists() for path in others)
+    target.abandon()
