@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -29,6 +30,8 @@ _MARKING = ("azure_ai", "bedrock", "bedrock_converse", "databricks", "openrouter
 """Providers that also sell Anthropic's models and pass its cache marks on. Others would refuse or ignore them."""
 _UNREADABLE = ("Invalid response object", "Unable to get json response", "Empty or invalid response", "'choices'")
 """Litellm's words for an answer that came with status 200 and is no completion."""
+_PREFIXES = re.compile(r"\A(?:(?:litellm\.)?\w+(?:Error|Exception)(?:: | - ))+")
+"""What litellm puts before a provider's own words."""
 _MARK = {"type": "ephemeral"}
 
 
@@ -191,7 +194,8 @@ class LitellmTeacher:
         if status is None and self._is_unreadable(error, causes):
             return TryAgain("broken", f"the answer can't be read: {told(error)}")
         status = status or getattr(error, "status_code", None) or 500
-        return refusal(self.name, status, f"{error} {getattr(error, 'body', None) or ''}", headers)
+        words = _PREFIXES.sub("", str(error))
+        return refusal(self.name, status, f"{words} {getattr(error, 'body', None) or ''}", headers)
 
     def _lost(self, causes: list[BaseException]) -> TryAgain | None:
         """A connection that was not made, or was lost, or went silent: litellm reports them all as server errors."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support_provider import Reply, body_hash, chat_body, fault
-from tests.support_provider_process import Behaviour, answer_sum
+from tests.support_provider_rules import Behaviour, answer_sum
 
 _SUM = re.compile(r"What is (\d+) \+ (\d+)\?")
 

@@ -470,7 +470,7 @@ def test_a_run_in_which_most_calls_fail_stops_early_and_goes_on_later(tmp_path: 
     teacher = Paid(answer)
     with (
         asking(path, teacher, 1, manners=replace(HASTY, retries=0)) as asker,
-        pytest.raises(Stopped, match=r"^stopped: 11 of the last 20 calls failed.*down.*run the same command again$"),
+        pytest.raises(Stopped, match=r"^stopped: 11 of the last 20 calls failed.*down.*run the same command again"),
     ):
         as_bytes(outcomes(asker, many, window=1))
     assert asker.failed_calls == 11
@@ -510,6 +510,27 @@ def test_reused_answers_do_not_hide_that_most_calls_fail(path: Path) -> None:
 
     with asking(path, Paid(answer), 1) as asker, pytest.raises(Stopped, match="11 of the last 11 calls failed"):
         as_bytes(outcomes(asker, sums(24), window=1))
+
+
+def test_a_run_may_be_told_to_keep_going(path: Path) -> None:
+    teacher = Paid(lambda request: CallFailed("provider-error", "down"))
+    rows, asker = run(path, teacher, sums(30), manners=replace(HASTY, keep_going=True))
+    assert len(rows.splitlines()) == asker.failed_calls == len(teacher.requests) == 30
+
+
+@pytest.mark.parametrize(("hopeless", "ends"), [(12, "finished"), (13, "stopped")])
+def test_a_few_hopeless_questions_may_be_all_that_is_left(path: Path, hopeless: int, ends: str) -> None:
+    """A tenth of what was answered, in this run or before it, may fail."""
+    run(path, Paid(plain), sums(60), concurrency=32)
+    teacher = Paid(lambda request: CallFailed("provider-error", "no"))
+    with asking(path, teacher, 1) as asker:
+        try:
+            list(outcomes(asker, sums(60 + hopeless), window=1))
+        except Stopped:
+            assert ends == "stopped"
+        else:
+            assert ends == "finished"
+    assert asker.failed_calls == hopeless
 
 
 def test_a_provider_that_is_not_there_stops_the_run_with_its_own_line(path: Path) -> None:

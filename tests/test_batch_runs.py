@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_batches import BatchProcess, Plan
+from tests.support_batch_book import Plan
+from tests.support_batches import BatchProcess
 from tests.support_cli import Outcome
 from tests.support_provider_process import ProviderProcess
 from tests.support_runs import job
@@ -31,9 +32,8 @@ def environment() -> dict[str, str]:
 
 
 def run(provider: BatchProcess, folder: Path, *more: str) -> Outcome:
-    done = subprocess.run(
-        command(provider, *more), cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=120
-    )
+    words = command(provider, *more)
+    done = subprocess.run(words, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 

@@ -211,7 +211,8 @@ def test_what_a_killed_process_left_is_swept_up_and_what_a_living_one_writes_is_
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     dead = tmp_path / f".out.jsonl.{gone.pid}.tmp"
-    others = [tmp_path / name for name in (f".out.jsonl.{os.getppid()}.tmp", ".out.jsonl.tmp", f".other.{gone.pid}.tmp")]
+    names = (f".out.jsonl.{os.getppid()}.tmp", ".out.jsonl.tmp", f".other.{gone.pid}.tmp")
+    others = [tmp_path / name for name in names]
     for path in (dead, *others):
         path.touch()
     target = OutputFile(str(tmp_path / "out.jsonl"))

@@ -383,6 +383,18 @@ def test_an_unknown_price_is_no_price_of_0(gen: Cli) -> None:
     assert manifest()["cost"]["usd"] == pytest.approx(18 * 92e-6)
 
 
+def test_a_price_of_ones_own_goes_before_the_known_one(gen: Cli) -> None:
+    known = ("-t", "openai/gpt-4o-mini")
+    assert gen(*known, "-n", "3").code == 0
+    cost = manifest()["cost"]["usd"]
+    assert cost is not None
+    assert cost != pytest.approx(6 * 92e-6)
+    assert gen(*known, "-n", "3", "--price", "2,10", "--ledger", "other.db").code == 0
+    assert manifest()["cost"]["usd"] == pytest.approx(6 * 92e-6)
+    facts = json.loads(gen(*known, "--price", "2,10", "--dry-run", "--json").out)
+    assert facts["price"]["output"] == pytest.approx(10)
+
+
 def test_no_key_is_left_anywhere(gen: Cli, tmp_path: Path, own_state: Path) -> None:
     done = gen("--ledger", "mine.db")
     for folder in (tmp_path, own_state):

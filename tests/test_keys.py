@@ -123,10 +123,11 @@ def test_a_teacher_that_says_nothing_is_known_by_name_options_and_what_is_asked(
     assert key_of(Named("other"), BASE) != base
     assert key_of(Named(style="long"), BASE) != base
     # It may look at these beside the messages.
-    assert key_of(Named(), replace(BASE, step="corrupt", mistake="any")) != base
-    assert key_of(Named(), replace(BASE, step="corrupt", mistake="any")) != key_of(
-        Named(), replace(BASE, step="corrupt", mistake="logical")
-    )
+    corrupt = replace(BASE, step="corrupt")
+    keys = {
+        key_of(Named(), one) for one in (corrupt, replace(corrupt, mistake="any"), replace(corrupt, mistake="fact"))
+    }
+    assert len(keys | {base}) == 4
 
 
 def test_a_key_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """`editctl gen-dual`: questions in, dual chains out."""
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -70,6 +71,7 @@ def gen_dual(
         float,
         typer.Option("--patience", min=0, help="Seconds to go on while the provider only says `too many requests`."),
     ] = 600,
+    keep_going: Annotated[bool, typer.Option("--keep-going", help="Go on although most calls fail.")] = False,
     price: Annotated[
         str | None, typer.Option("--price", help="IN,OUT: USD per million tokens, where litellm knows no price.")
     ] = None,
@@ -200,10 +202,12 @@ def _run(session: Session, talk: "Talk", work: _Work, values: dict[str, Any]) ->
     reached = None
     with Bar(talk, "gen-dual", shard.size(total)) as bar:
         try:
-            for outcome in outcomes:
-                _write(outcome, work)
-                tally.add(outcome)
-                bar.advance(1, None if work.asker.budget is None else work.asker.status(bar.done + 1, bar.total))
+            # Closed here and now where a write fails: the stage's event loop must not outlive this function.
+            with contextlib.closing(outcomes):
+                for outcome in outcomes:
+                    _write(outcome, work)
+                    tally.add(outcome)
+                    bar.advance(1, None if work.asker.budget is None else work.asker.status(bar.done + 1, bar.total))
         except BudgetReached as error:
             reached = error
     _sum_up(session, talk, work, tally)

@@ -87,7 +87,7 @@ def build_asker(talk: "Talk", values: Values) -> "Asker":
     from editctl.generate.asking import Asker, Manners
 
     teacher = build_teacher(values)
-    manners = Manners(retries=values["retries"], patience=values["patience"])
+    manners = Manners(retries=values["retries"], patience=values["patience"], keep_going=values["keep_going"])
     if teacher.offline:
         return Asker(teacher, _throttle(values), None, manners)
     budget = _budget(values, teacher)
@@ -205,12 +205,13 @@ def window_of(values: Values) -> int:
 def dry_run(session: "Session", talk: "Talk", values: Values, maker: "Maker", questions: Iterable["Question"]) -> None:
     """Print what a run would ask and what it may cost. Nothing is asked, no file is written."""
     from editctl.generate.estimate import estimate
+    from editctl.interfaces import Price
     from editctl.jsonl import dumps
     from editctl.progress import print_table, stdout_console
 
     teacher = build_teacher(values)
     maker.teacher = teacher.name
-    price = None if teacher.offline else price_of(values, teacher)
+    price = Price(input=0.0, output=0.0) if teacher.offline else price_of(values, teacher)
     ledger = open_ledger(values) if not teacher.offline and ledger_path(values).exists() else None
     try:
         found = estimate(shard_of(values["shard"]).of(questions), maker, teacher, ledger, price)

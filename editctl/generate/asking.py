@@ -23,7 +23,10 @@ LONGEST_PAUSE = 30.0
 TOLD_FROM = 5.0
 """Seconds of silence from which on it is announced."""
 LOOKED_BACK = 20
-"""Calls that tell whether the provider works: when more than half of so many in a row fail, the run stops."""
+"""Calls that tell whether the provider works: when more than half of so many in a row fail, the run stops, ..."""
+STILL_FEW, LONG_ENOUGH = 0.1, 1000
+"""... unless failures are few beside all answers of the run, recorded ones included, counted up to so many: a few
+questions that can't be answered may be all that is left to ask."""
 
 
 class Stopped(EditctlError):
@@ -38,6 +41,8 @@ class Manners:
     """Further tries of a call after server errors, timeouts and lost connections."""
     patience: float = 600.0
     """Seconds to go on while the provider says nothing but `too many requests`."""
+    keep_going: bool = False
+    """True to go on although most calls fail."""
     first_pause: float = 0.5
     """Seconds before the second try, at most; doubled for each further one."""
 
@@ -64,6 +69,8 @@ class Asker:
     _ended: deque[bool] = field(default_factory=lambda: deque(maxlen=LOOKED_BACK))
     _answered: float | None = None
     """When the last answer came, or the first call was sent."""
+    _answers: int = 0
+    """Recorded ones included."""
     _reached: bool = False
     _told_until: float = 0.0
 
@@ -115,6 +122,7 @@ class Asker:
         return ", ".join(parts)
 
     def _use(self, entry: Entry, request: Request, *, reused: bool) -> Completion:
+        self._answers += 1
         if entry.completion is None:
             raise CallFailed(*(entry.failure or ("provider-error", "")), answered=True)
         assert self.budget is not None
@@ -162,9 +170,10 @@ class Asker:
         self._reached = self._reached or fault.fault != "unreachable"
         silent = time.monotonic() - (self._answered or 0.0)
         if wait > self.manners.patience or (fault.fault == "rate-limit" and silent + wait > self.manners.patience):
+            asks = f"asks to wait {wait:.0f} s" if wait else "says nothing but `too many requests`"
             raise Stopped(
-                f"stopped: teacher {self.teacher.name} asks to wait {wait:.0f} s, after {silent:.0f} s without an "
-                f"answer; run the same command again later, or raise --patience: {fault}"
+                f"stopped: teacher {self.teacher.name} {asks}, after {silent:.0f} s without an answer; "
+                f"run the same command again later, or raise --patience: {fault}"
             )
         self._tell_pause(fault, wait)
         if fault.fault == "rate-limit":
@@ -189,12 +198,13 @@ class Asker:
         self.last_failure = str(failure)
         self._ended.append(False)
         failed = self._ended.count(False)
-        if failed * 2 > LOOKED_BACK:
-            return Stopped(
-                f"stopped: {failed} of the last {len(self._ended)} calls failed, the last one with: {failure}; "
-                "mend the cause and run the same command again"
-            )
-        return failure
+        few = self.failed_calls <= STILL_FEW * min(self._answers, LONG_ENOUGH)
+        if failed * 2 <= LOOKED_BACK or few or self.manners.keep_going:
+            return failure
+        return Stopped(
+            f"stopped: {failed} of the last {len(self._ended)} calls failed, the last one with: {failure}; "
+            "mend the cause and run the same command again, or say --keep-going"
+        )
 
     async def _once(self, key: bytes, request: Request) -> Entry:
         """One call, at its turn."""

@@ -40,13 +40,13 @@ class Budget:
         Raises:
             BudgetReached: it does not fit, and nothing is under way that could make room.
         """
-        worst = self._worst_case(request)
+        worst, overshoot = self._worst_case(request), self._overshoot
         while True:
             self._settled.clear()
             self._open += 1
             charge = await self.ledger.reserve(key, worst, self.cap)
             if charge is not None:
-                return ReservedCall(key, request.step, charge, worst)
+                return ReservedCall(key, request.step, charge, worst, overshoot)
             self._open -= 1
             if not self._open:
                 self._settled.set()
@@ -65,7 +65,7 @@ class Budget:
             return Entry(key=call.key, model=self.model, step=call.step, completion=None, failure=failure), Bill(0, 0)
         completion = self.priced(said, anew=self.own_price)
         entry = Entry(key=call.key, model=self.model, step=call.step, completion=completion)
-        return entry, self._bill(completion, call.worst)
+        return entry, self._bill(completion, call)
 
     def priced(self, completion: Completion, *, anew: bool = False) -> Completion:
         """With the price of the call, where it can be known; `anew` also where it has one."""
@@ -83,15 +83,16 @@ class Budget:
         usd = None if self.price is None else self.price.usd(prompt, request.max_tokens) * self._overshoot
         return Bill(math.ceil(tokens), None if usd is None else to_nanousd(usd))
 
-    def _bill(self, completion: Completion, worst: Bill) -> Bill:
+    def _bill(self, completion: Completion, call: ReservedCall) -> Bill:
         """What a call did cost; its worst case where the provider doesn't say."""
+        worst = call.worst
         known = completion.prompt_tokens is not None and completion.completion_tokens is not None
         tokens = (completion.prompt_tokens or 0) + (completion.completion_tokens or 0) if known else worst.tokens
         nanousd = worst.nanousd if completion.usd is None else to_nanousd(completion.usd)
         # Some models think beyond max_tokens: whoever overdraws once is expected to do so again.
         over = [tokens / max(worst.tokens, 1)]
         over += [nanousd / worst.nanousd] if nanousd and worst.nanousd else []
-        self._overshoot *= max(1.0, *over)
+        self._overshoot = max(self._overshoot, call.overshoot * max(over))
         return Bill(tokens, nanousd)
 
     def _reached(self, worst: Bill) -> str:

@@ -121,7 +121,9 @@ class Estimate:
         return min(lows, key=self._weight), max(highs, key=self._weight)
 
     def _weight(self, amount: Amount) -> float:
-        price = self.price or Price(input=1.0, output=1.0)
+        price = self.price
+        if price is None or not (price.input or price.output):
+            return amount.prompt_tokens + amount.completion_tokens
         return price.input * amount.prompt_tokens + price.output * amount.completion_tokens
 
     def _right_shares(self) -> tuple[float, ...]:
@@ -206,7 +208,9 @@ def _frame(question: Question, number: int, maker: Maker, found: Estimate) -> No
 def _cells(one: dict[str, Any]) -> list[object]:
     low, high = one["low"], one["high"]
     cells: list[object] = [_span(f"{low[key]:,}", f"{high[key]:,}") for key in list(low)[:3]]
-    return [*cells, "unknown" if low["usd"] is None else _span(in_usd(low["usd"]), in_usd(high["usd"]))]
+    usd = _span(in_usd(low["usd"]), in_usd(high["usd"]))
+    # The unit stands once: `0.0021 to 0.34 USD`.
+    return [*cells, usd.replace(" USD to ", " to ")]
 
 
 def _span(low: str, high: str) -> str:

@@ -160,6 +160,8 @@ class Ledger:
 
     async def aclose(self) -> None:
         """Write what waits, and close."""
+        if not self._writer.is_alive():  # the interpreter is ending, and has ended it
+            return
         with contextlib.suppress(EditctlError):  # whoever had something to lose has heard of it
             await self._do(lambda connection: None)
         await asyncio.to_thread(self.close)

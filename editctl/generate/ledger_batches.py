@@ -18,6 +18,8 @@ class ReservedCall:
     """Its reservation."""
     worst: Bill
     """The most it can cost."""
+    overshoot: float = 1.0
+    """What that was multiplied by, after bills that went beyond it."""
 
 
 Calls = Mapping[str, ReservedCall]

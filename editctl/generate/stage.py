@@ -1,11 +1,15 @@
 """Questions in, dual chains and rejects out, in the order of the questions whatever the concurrency."""
 
 import asyncio
+import contextlib
+import signal
+import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
-from editctl.errors import BudgetReached
+from editctl.errors import BudgetReached, Terminated
 from editctl.generate.asking import Asker
 from editctl.generate.maker import Asking, Maker, Outcome
 from editctl.interfaces import CallFailed, Completion, Immediate, Request
@@ -34,7 +38,7 @@ class Shard:
 
 def make_dual_chains(
     questions: Iterable[Question], maker: Maker, asker: Asker, *, window: int = 128, shard: Shard | None = None
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """One outcome for each question, as soon as it and all before it are known.
 
     `window` is the most questions under way: more than calls under way, so that a slow one doesn't hold up the others.
@@ -49,7 +53,7 @@ def make_dual_chains(
         yield from _at_once(numbered, maker, asker, teacher.complete_now)
         return
     run = _Run(numbered, maker, asker, window)
-    with asyncio.Runner() as runner:
+    with asyncio.Runner() as runner, _terminable(runner.get_loop()):
         stream = run.in_order()
         try:
             while outcomes := runner.run(_next(stream)):
@@ -92,6 +96,32 @@ def _finish(asking: Asking[Outcome], answer: Callable[[Request], Completion]) ->
     except StopIteration as end:
         outcome: Outcome = end.value
         return outcome
+
+
+class _terminable:
+    """SIGTERM ends what the loop waits for, as SIGINT does. Raised anywhere else it would land in any task at all."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.arrived = False
+        self.former: Any = None
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self.former = signal.getsignal(signal.SIGTERM)
+            with contextlib.suppress(NotImplementedError):  # loops of some systems know no signals
+                self.loop.add_signal_handler(signal.SIGTERM, self._stop)
+
+    def _stop(self) -> None:
+        self.arrived = True
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if self.former is not None:
+            signal.signal(signal.SIGTERM, self.former)
+        if self.arrived and isinstance(error, asyncio.CancelledError):
+            raise Terminated(Terminated.exit_code) from None
 
 
 async def _next(stream: AsyncGenerator[list[Outcome], None]) -> list[Outcome]:
