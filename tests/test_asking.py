@@ -3,7 +3,7 @@
 import asyncio
 import re
 import sqlite3
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from editctl.errors import EditctlError
+from editctl.errors import BudgetReached, EditctlError
 from editctl.generate import asking as module
 from editctl.generate.asking import Asker, Manners, Stopped
 from editctl.generate.ledger import Bill, Cap, Ledger
+from editctl.generate.maker import Outcome
 from editctl.generate.throttle import Throttle
 from editctl.interfaces import CallFailed, Completion, Fault, Request, TeacherError, TryAgain
 from editctl.records import Question, Reject
@@ -421,7 +422,7 @@ def test_patience_ends(path: Path, clock: Clock) -> None:
     with asking(path, teacher, manners=replace(HASTY, patience=30)) as asker:
         (stopped,) = ask(asker, call())
     assert isinstance(stopped, Stopped)
-    assert len(teacher.requests) == 5  # at 7, 14, 21, 28 and 35 seconds
+    assert len(teacher.requests) == 6  # the first one, and 7, 14, 21, 28 and 35 seconds after it
     line = str(stopped)
     assert "stopped: teacher paid" in line
     assert "35 s without an answer" in line
@@ -658,3 +659,44 @@ def test_the_ledger_is_closed_with_the_run(path: Path) -> None:
         asyncio.run(ledger.reserve(b"key", Bill(1, 1), Cap()))
     # Nothing of a log is left beside the file: it can be copied as it stands.
     assert [one.name for one in path.parent.iterdir()] == [path.name]
+
+
+def test_a_client_error_shows_that_the_provider_is_there(path: Path) -> None:
+    """A 400 was answered: a connection that fails afterwards fails that call only."""
+
+    def answer(request: Request) -> Said:
+        if number_of(request) == 0:
+            return CallFailed("provider-error", "400")
+        return TryAgain("unreachable", "can't connect")
+
+    rows, asker = run(path, Paid(answer), sums(3), manners=replace(HASTY, retries=0), concurrency=1, window=1)
+    assert (rows.count(b"provider-error"), asker.failed_calls) == (3, 3)
+
+
+def test_patience_does_not_count_time_in_which_nothing_was_asked(path: Path, clock: Clock) -> None:
+    """Questions come slowly through a pipe: an answer, 700 seconds of nothing to ask, then a single 429."""
+    refused: list[Request] = []
+
+    def slowly() -> Iterator[Question]:
+        yield sums(1)[0]
+        clock.now += 700
+        yield sums(2)[1]
+
+    def answer(request: Request) -> Said:
+        if number_of(request) == 1 and not refused:
+            refused.append(request)
+            return TryAgain("rate-limit", "slower", wait=0.001)
+        return plain(request)
+
+    with asking(path, Paid(answer), 1, manners=replace(HASTY, patience=600)) as asker:
+        assert len(list(outcomes(asker, slowly(), window=1))) == 2
+    assert refused
+
+
+def test_questions_that_were_begun_are_finished_before_others_are_begun(path: Path) -> None:
+    """100 questions of two calls each, and money for 110 calls."""
+    teacher = Paid(lambda request: replace(plain(request), prompt_tokens=300))
+    finished: list[Outcome] = []
+    with asking(path, teacher, 8, cap=Cap(tokens=305 * 110)) as asker, pytest.raises(BudgetReached):
+        finished.extend(outcomes(asker, sums(100), window=512))
+    assert len(finished) > 40

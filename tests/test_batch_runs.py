@@ -122,9 +122,7 @@ def test_the_answered_part_of_an_expired_batch_is_used(tmp_path: Path, undisturb
     assert results(folder) == undisturbed
 
 
-def test_a_batch_whose_answer_was_lost_is_not_handed_in_twice(
-    tmp_path: Path, undisturbed: tuple[bytes, bytes]
-) -> None:
+def test_a_batch_whose_answer_was_lost_is_not_handed_in_twice(tmp_path: Path, undisturbed: tuple[bytes, bytes]) -> None:
     folder = job(tmp_path / "job", COUNT).folder
     with BatchProcess(tmp_path, Plan(faults={"POST /batches": {"0": "lost"}})) as provider:
         outcome = run(provider, folder)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support_cli import Cli, Outcome, Row, lines, read, shell, snapshot
+from tests.support_cli import Cli, Outcome, Row, command, lines, read, shell, snapshot
 from tests.support_provider import Provider, Reply, fault
 
 KEY = "sk-nobody-may-read-this-0123456789"
@@ -497,3 +497,27 @@ def test_bad_shards_are_refused(gen: Cli, provider: Provider, words: str) -> Non
     assert provider.seen == []
     assert not Path("dual.jsonl").exists()
     assert gen("--shard", words, "--dry-run").code == 2
+
+
+def test_a_bad_shard_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "q.jsonl").write_text(lines([{"question": "1?", "answer": "1"}]))
+    words = ("gen-dual", "q.jsonl", "-t", "openai/m", "--api-base", "http://127.0.0.1:9", "-o", "d.jsonl")
+    done = command(*words, "--shard", "4/3", folder=tmp_path)
+    assert done.code == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["q.jsonl"]
+
+
+def test_json_without_a_dry_run_is_refused(tmp_path: Path) -> None:
+    done = command("gen-dual", "toy:chain?n=2", "-t", "oracle", "--json", folder=tmp_path)
+    assert (done.code, done.out) == (2, "")
+    assert "--dry-run" in done.err
+
+
+def test_the_variable_names_the_ledger(tmp_path: Path) -> None:
+    (tmp_path / "q.jsonl").write_text(lines([{"question": "1?", "answer": "1"}]))
+    words = ("gen-dual", "q.jsonl", "-t", "openai/m", "--api-base", "http://127.0.0.1:9", "-o", "d.jsonl")
+    done = command(*words, "--retries", "0", folder=tmp_path, EDITCTL_LEDGER="mine.db")
+    assert done.code == 1
+    assert "ledger: mine.db (new)" in done.err
+    assert (tmp_path / "mine.db").exists()
+    assert not (tmp_path / "d.ledger.sqlite").exists()

@@ -222,7 +222,7 @@ def test_the_line_says_what_is_spent_and_what_the_next_call_may_cost(path: Path)
     assert str(reached) == (
         f"budget reached: 0.00 USD of 0.500 USD are spent, the next call may cost {worst}; "
         f"0 of 100 tokens are spent, the next call may take {ROOM}; "
-        "finished questions are written, the same command with a higher budget goes on"
+        "what is finished is written, the same command with a higher budget goes on"
     )
     with asking(path, Paid(lambda request: said(3)), cap=Cap(tokens=ROOM)) as asker:
         ask(asker, "What?")
@@ -605,3 +605,17 @@ def test_a_capped_run_never_hangs_and_never_passes_the_cap(
     expected = whole(tmp_path)
     assert rows.splitlines() == [row for row in expected if row in rows.splitlines()]
     assert set(charges(path)) <= {"settled"}
+
+
+def test_overshoot_does_not_compound(path: Path) -> None:
+    """16 calls under way at once, each billed at twice its reservation: the next ones are twice as high, not 2**16."""
+    room = worst_case_tokens(call("0000?").messages) + 50
+
+    async def pause(request: Request) -> None:
+        await asyncio.sleep(0.01)
+
+    teacher = Paid(lambda request: said(3, 2 * room - 5, 5))
+    teacher.pause = pause
+    with asking(path, teacher, 16, price=None, cap=Cap(tokens=32 * room + 3 * room)) as asker:
+        answers = ask(asker, *(f"{number:04}?" for number in range(17)))
+    assert [type(answer) for answer in answers].count(Completion) == 17

@@ -6,7 +6,20 @@ import sys
 from pathlib import Path
 
 PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
-COMMANDS = ["", "gen-dual", "align", "train", "eval", "score", "plugins", "plugins show", "ledger", "ledger show", "ledger prune", "env"]
+COMMANDS = [
+    "",
+    "gen-dual",
+    "align",
+    "train",
+    "eval",
+    "score",
+    "plugins",
+    "plugins show",
+    "ledger",
+    "ledger show",
+    "ledger prune",
+    "env",
+]
 HEAD = """# Commands
 
 This page is made from `--help` by `make docs`; a test compares the two.

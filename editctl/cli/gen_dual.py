@@ -9,12 +9,13 @@ import typer
 
 from editctl.cli import options as shared
 from editctl.cli.session import Session, load_task, names_or_stdin, talk_of
-from editctl.errors import BudgetReached, IncompleteError
+from editctl.errors import BudgetReached, IncompleteError, UsageError
 
 if TYPE_CHECKING:
     from editctl.files import OutputFile
     from editctl.generate.asking import Asker
     from editctl.generate.maker import Maker, Outcome
+    from editctl.generate.stage import Shard
     from editctl.generate.tally import Tally
     from editctl.progress import Talk
     from editctl.records import Question
@@ -52,7 +53,11 @@ def gen_dual(
     ] = "keep",
     ledger: Annotated[
         str | None,
-        typer.Option("--ledger", help="File that remembers paid completions; default NAME.ledger.sqlite beside -o."),
+        typer.Option(
+            "--ledger",
+            envvar=["EDITCTL_LEDGER", "EDITCTL_GEN_DUAL_LEDGER"],
+            help="File that remembers paid completions; default NAME.ledger.sqlite beside -o.",
+        ),
     ] = None,
     max_concurrency: Annotated[
         int | None,
@@ -130,7 +135,10 @@ def gen_dual(
 def _gen_dual(session: Session, talk: "Talk", values: dict[str, Any]) -> "Asker | None":
     """The asker of a run; None where nothing was to be asked."""
     from editctl.cli import teaching
+    from editctl.sources import count_questions
 
+    if values["json"] and not values["dry_run"]:
+        raise UsageError("--json goes with --dry-run: the rows are JSON anyway, and the manifest has the figures")
     maker = teaching.build_maker(session, values)
     asked = _questions(session, values["questions"], values["map"], values["limit"])
     if values["show_prompts"]:
@@ -139,11 +147,16 @@ def _gen_dual(session: Session, talk: "Talk", values: dict[str, Any]) -> "Asker 
     if values["dry_run"]:
         teaching.dry_run(session, talk, values, maker, asked)
         return None
+    plan = _Plan(
+        shard := teaching.shard_of(values["shard"]),
+        teaching.window_of(values),
+        shard.size(count_questions(values["questions"] or [], load_task, values["limit"])),
+    )
     kept = session.open_output(values["output"])
     aside = _rejects(session, None if kept.is_stream else values["output"], values["rejects"])
     asker = teaching.build_asker(talk, values)
     maker.teacher = asker.teacher.name
-    _run(session, talk, _Work(maker, asker, asked, kept, aside), values)
+    _run(session, talk, _Work(maker, asker, asked, kept, aside), plan)
     return asker
 
 
@@ -188,19 +201,25 @@ class _Work:
     aside: "OutputFile | None"
 
 
-def _run(session: Session, talk: "Talk", work: _Work, values: dict[str, Any]) -> None:
-    from editctl.cli import teaching
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Which questions, and how many at once."""
+
+    shard: "Shard"
+    window: int
+    total: int | None
+    """How many there are, where that is known."""
+
+
+def _run(session: Session, talk: "Talk", work: _Work, plan: _Plan) -> None:
     from editctl.generate.stage import make_dual_chains
     from editctl.generate.tally import Tally
     from editctl.progress import Bar
-    from editctl.sources import count_questions
 
     tally = Tally()
-    shard, window = teaching.shard_of(values["shard"]), teaching.window_of(values)
-    total = count_questions(values["questions"] or [], load_task, values["limit"])
-    outcomes = make_dual_chains(work.questions, work.maker, work.asker, window=window, shard=shard)
+    outcomes = make_dual_chains(work.questions, work.maker, work.asker, window=plan.window, shard=plan.shard)
     reached = None
-    with Bar(talk, "gen-dual", shard.size(total)) as bar:
+    with Bar(talk, "gen-dual", plan.total) as bar:
         try:
             # Closed here and now where a write fails: the stage's event loop must not outlive this function.
             with contextlib.closing(outcomes):

@@ -67,8 +67,8 @@ class Asker:
     """What the provider said to the last of them."""
     _flights: dict[bytes, asyncio.Future[Entry]] = field(default_factory=dict)
     _ended: deque[bool] = field(default_factory=lambda: deque(maxlen=LOOKED_BACK))
-    _answered: float | None = None
-    """When the last answer came, or the first call was sent."""
+    _refused_since: float | None = None
+    """When the first 429 came after the last answer."""
     _answers: int = 0
     """Recorded ones included."""
     _reached: bool = False
@@ -148,8 +148,6 @@ class Asker:
 
     async def _send(self, key: bytes, request: Request) -> Entry:
         """Try until there is an answer, or no sense in trying."""
-        if self._answered is None:
-            self._answered = time.monotonic()
         faults = 0
         while True:
             try:
@@ -158,9 +156,10 @@ class Asker:
                 faults += fault.fault != "rate-limit"
                 await self._before_next_try(fault, faults)
             except CallFailed as failure:
+                self._reached = True
                 raise failure if failure.answered else self._failed(failure) from failure
             else:
-                self._answered, self._reached = time.monotonic(), True
+                self._refused_since, self._reached = None, True
                 self._ended.append(True)
                 return entry
 
@@ -168,7 +167,9 @@ class Asker:
         """Wait as long as is polite; where it is of no use, raise what the call or the run ends with."""
         wait = fault.wait or 0.0
         self._reached = self._reached or fault.fault != "unreachable"
-        silent = time.monotonic() - (self._answered or 0.0)
+        if fault.fault == "rate-limit" and self._refused_since is None:
+            self._refused_since = time.monotonic()
+        silent = time.monotonic() - (self._refused_since or time.monotonic())
         if wait > self.manners.patience or (fault.fault == "rate-limit" and silent + wait > self.manners.patience):
             asks = f"asks to wait {wait:.0f} s" if wait else "says nothing but `too many requests`"
             raise Stopped(
@@ -208,7 +209,9 @@ class Asker:
 
     async def _once(self, key: bytes, request: Request) -> Entry:
         """One call, at its turn."""
-        place = await self.throttle.enter(likely_tokens(request.messages) if self.budget else 0)
+        # Questions that were begun are finished first: what a cut-off run paid for is then in its output.
+        begins = request.step == "explain" and request.attempt == 1
+        place = await self.throttle.enter(likely_tokens(request.messages) if self.budget else 0, rank=int(begins))
         result: Result = "cancelled"
         wait: float | None = None
         tokens: int | None = None

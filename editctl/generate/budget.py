@@ -104,6 +104,6 @@ class Budget:
         if cap.tokens is not None:
             parts.append(f"{spent.tokens} of {cap.tokens} tokens are spent, the next call may take {worst.tokens}")
         return (
-            f"budget reached: {'; '.join(parts)}; finished questions are written, "
+            f"budget reached: {'; '.join(parts)}; what is finished is written, "
             "the same command with a higher budget goes on"
         )

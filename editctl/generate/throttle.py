@@ -62,7 +62,7 @@ class _Bucket:
 
 
 class Throttle:
-    """Lets calls in, first come, first served. For one event loop; holds no thread and needs no closing."""
+    """Lets calls in, first come, first served within a rank. For one event loop; needs no closing."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Throttle:
         self._random = random()
         self._passes: set[Pass] = set()
         self._numbers = count()
-        self._queue: list[tuple[int, asyncio.Future[Pass], int]] = []
+        self._queue: list[tuple[tuple[int, int], asyncio.Future[Pass], int]] = []
         self._alarm: asyncio.Task[None] | None = None
         self._alarm_at = 0.0
 
@@ -115,18 +115,18 @@ class Throttle:
         """Seconds until calls are let in again; 0 where there is no pause."""
         return max(0.0, self._resume_at - self._clock())
 
-    async def enter(self, tokens: int) -> Pass:
+    async def enter(self, tokens: int, rank: int = 0) -> Pass:
         """Wait for a place, for the end of a pause and for the minute's budget, in the order of the calls.
 
-        `tokens` is the most that the call is expected to take. May be cancelled at any moment.
+        `tokens` is the most that the call is expected to take; lower ranks go first. May be cancelled at any moment.
         """
         if not self._queue and len(self._passes) < self._limit:
             now = self._clock()
             if self._ready_at(tokens) <= now:
                 return self._let_in(tokens, now)
-        number = next(self._numbers)
+        order = (rank, next(self._numbers))
         while True:
-            place = await self._turn(number, tokens)
+            place = await self._turn(order, tokens)
             if self._resume_at <= self._clock():
                 return place
             self._take_back(place)  # A pause began between being let in and noticing.
@@ -173,9 +173,9 @@ class Throttle:
         if self._tokens is not None:
             self._tokens.take(tokens, now)
 
-    async def _turn(self, number: int, tokens: int) -> Pass:
+    async def _turn(self, order: tuple[int, int], tokens: int) -> Pass:
         turn: asyncio.Future[Pass] = asyncio.get_running_loop().create_future()
-        heappush(self._queue, (number, turn, tokens))
+        heappush(self._queue, (order, turn, tokens))
         self._admit()
         try:
             return await turn
