@@ -248,6 +248,15 @@ def test_missing_and_empty_files(cli: Cli, tmp_path: Path) -> None:
     assert (tmp_path / "empty").read_bytes() == b""
 
 
+@pytest.fixture
+def loaded(cli: Cli, tmp_path: Path) -> None:
+    """All that the commands import, while it can be read."""
+    fill(tmp_path / "other")
+    cli("ledger", "show", str(tmp_path / "other"))
+    cli("ledger", "prune", str(tmp_path / "other"), "--all")
+
+
+@pytest.mark.usefixtures("loaded")
 def test_a_place_that_can_only_be_read(cli: Cli) -> None:
     with without_rights() as folder:
         path = folder / "l"
@@ -258,6 +267,7 @@ def test_a_place_that_can_only_be_read(cli: Cli) -> None:
         assert f"{path}: can't be written" in done.err
 
 
+@pytest.mark.usefixtures("loaded")
 def test_news_in_the_log_are_never_left_out(cli: Cli) -> None:
     """A log that can't be read (no rights to make the file that locks it) is an error, not an older state."""
     with without_rights(log=b"\x00" * 40) as folder:

@@ -238,7 +238,7 @@ class Asker:
             return Entry(key=key, model=self.teacher.name, step=request.step, completion=completion)
         if self.batches is not None and self.batches.has(key):
             return await self.batches.answer(None, key, request)
-        call = await self.budget.reserve(key, request)
+        call = await self.budget.reserve(key, request, durably=self.batches is not None)
         try:
             if self.batches is not None:
                 return await self.batches.answer(call, key, request)

@@ -34,13 +34,18 @@ class Budget:
         if self.price is not None and self.ledger.spent().nanousd is None:
             await self.ledger.price(max(self.price.input, self.price.output) * NANO)
 
-    async def reserve(self, key: bytes, request: Request) -> ReservedCall:
+    async def reserve(self, key: bytes, request: Request, *, durably: bool = False) -> ReservedCall:
         """Hold the most a call can cost; waits while calls under way may leave room. `settle` must follow.
+
+        Under a cap, or `durably`, the reservation is on disk when this returns; else soon after.
 
         Raises:
             BudgetReached: it does not fit, and nothing is under way that could make room.
         """
         worst, overshoot = self._worst_case(request), self._overshoot
+        if self.cap == Cap() and not durably:
+            self._open += 1
+            return ReservedCall(key, request.step, self.ledger.note(key, worst), worst, overshoot)
         while True:
             self._settled.clear()
             self._open += 1

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -80,14 +81,17 @@ class Ledger:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._writer = _Writer(path, self._connection, self._jobs)
         self._last: Bill | None = None
+        self._handles = count(-1, -1)
+        self._noted: dict[int, int] = {}
+        """Numbers in the file by what `note` returned, which is below 0."""
         self._writer.start()
 
     @property
     def entries(self) -> int:
         """How many completions there are; counted when asked for."""
         with file_errors(self.path):
-            ((count,),) = self._reader.execute("SELECT count(*) FROM completion").fetchall()
-        return int(count)
+            ((entries,),) = self._reader.execute("SELECT count(*) FROM completion").fetchall()
+        return int(entries)
 
     def find(self, key: bytes) -> Entry | None:
         """What was recorded under a key. Raises InputError or OutputError for a file that can't be read."""
@@ -108,6 +112,21 @@ class Ledger:
         charge: int | None = await self._do(action, self._give_back)
         return charge
 
+    def note(self, key: bytes, bill: Bill) -> int:
+        """As `reserve` where there is no cap, but soon: nobody waits for the disk before the call is made."""
+        charge = next(self._handles)
+        self._put(_Job(partial(self._note, charge=charge, key=key, bill=bill)))
+        return charge
+
+    def _note(self, connection: sqlite3.Connection, charge: int, key: bytes, bill: Bill) -> None:
+        found = rows.reserve(connection, run=self.run, key=key, bill=bill, cap=Cap())
+        assert found is not None
+        self._noted[charge] = found
+
+    def _row(self, charge: int) -> int:
+        """The number a charge has in the file. In the writer's thread, where what was noted before it has one."""
+        return self._noted.pop(charge, charge)
+
     async def record(self, charge: int, entry: Entry, bill: Bill) -> Entry:
         """Store, durably, what a call ended with and settle its charge; returns the entry that counts.
 
@@ -118,17 +137,20 @@ class Ledger:
         """
         row = (plain(entry.model), plain(entry.step), encoded(entry))
         failed = entry.completion is None
-        action = partial(rows.record, run=self.run, charge=charge, key=entry.key, row=row, failed=failed, bill=bill)
+
+        def action(connection: sqlite3.Connection) -> rows.Row | None:
+            return rows.record(connection, self.run, self._row(charge), entry.key, row, failed, bill)
+
         former: rows.Row | None = await self._do(action)
         return entry if former is None else decoded(entry.key, former, self.path)
 
     def release(self, charge: int) -> None:
         """Nothing was billed: the reservation goes away, soon."""
-        self._put(_Job(partial(rows.release, charge=charge)))
+        self._put(_Job(lambda connection: rows.release(connection, self._row(charge))))
 
     def keep(self, charge: int) -> None:
         """Something may have been billed: the reservation counts for good, as lost."""
-        self._put(_Job(partial(rows.keep, charge=charge)))
+        self._put(_Job(lambda connection: rows.keep(connection, self._row(charge))))
 
     def batches(self) -> dict[str, tuple[str | None, Calls]]:
         """What this run handed in to a provider and has not got back: by label, the provider's name and the calls."""

@@ -6,6 +6,7 @@ import time
 from editctl.generate.ledger_file import Bill, Cap, bill_of
 
 ENTRY = "SELECT model, step, value FROM completion WHERE key = ?"
+_CHARGE = "INSERT INTO charge (run, key, state, made, tokens, nanousd) SELECT id, ?, ?, ?, ?, ? FROM run WHERE name = ?"
 Row = tuple[str, str, str]
 """Model, step and value."""
 
@@ -19,19 +20,19 @@ def spent(connection: sqlite3.Connection, run: str) -> Bill:
 
 def reserve(connection: sqlite3.Connection, run: str, key: bytes, bill: Bill, cap: Cap) -> int | None:
     """Note that a call may cost this much; None where that does not fit under the cap."""
-    if not cap.allows(spent(connection, run), bill):
+    if cap != Cap() and not cap.allows(spent(connection, run), bill):
         return None
     return _charge(connection, run, key, "open", bill)
 
 
 def _charge(connection: sqlite3.Connection, run: str, key: bytes, state: str, bill: Bill) -> int:
     now = int(time.time())
-    if not connection.execute("SELECT 1 FROM run WHERE name = ?", (run,)).fetchall():
+    values = (key, state, now, bill.tokens, bill.nanousd, run)
+    # As few statements as can be: after each the writer has to wait for the interpreter again.
+    done = connection.execute(_CHARGE, values)
+    if not done.rowcount:
         connection.execute("INSERT INTO run (name, began, touched) VALUES (?, ?, ?)", (run, now, now))
-    done = connection.execute(
-        "INSERT INTO charge (run, key, state, made, tokens, nanousd) SELECT id, ?, ?, ?, ?, ? FROM run WHERE name = ?",
-        (key, state, now, bill.tokens, bill.nanousd, run),
-    )
+        done = connection.execute(_CHARGE, values)
     assert done.lastrowid is not None
     return done.lastrowid
 
@@ -40,14 +41,13 @@ def record(
     connection: sqlite3.Connection, run: str, charge: int, key: bytes, row: Row, failed: bool, bill: Bill
 ) -> Row | None:
     """Add a completion and settle its charge; returns the row that was there before, which stays."""
-    former = connection.execute(ENTRY, (key,)).fetchall()
     now = int(time.time())
-    if not former:
-        connection.execute(
-            "INSERT INTO completion (key, model, step, value, run, made, tokens, nanousd, failed)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (key, *row, run, now, bill.tokens, bill.nanousd, failed),
-        )
+    added = connection.execute(
+        "INSERT INTO completion (key, model, step, value, run, made, tokens, nanousd, failed)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
+        (key, *row, run, now, bill.tokens, bill.nanousd, failed),
+    )
+    former = [] if added.rowcount else connection.execute(ENTRY, (key,)).fetchall()
     settled = connection.execute(
         "UPDATE charge SET state = 'settled', made = ?, tokens = ?, nanousd = ? WHERE id = ?",
         (now, bill.tokens, bill.nanousd, charge),
