@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from editctl.errors import UsageError
-from editctl.files import InputFile
+from editctl.files import STDIO, InputFile
 from editctl.interfaces import CallFailed, Completion, Request
 from editctl.jsonl import FieldError, Row, locate, read_rows
 from editctl.options import option
@@ -37,6 +37,8 @@ class Recorded:
         if not paths:
             raise UsageError("teacher recorded needs files: -t recorded:FILE,FILE")
         self.name = options.name
+        self.paths = tuple(path for path in paths if path != STDIO)
+        """What was read, for the lineage."""
         self._recordings: dict[tuple[str, str], list[Completion]] = defaultdict(list)
         for path in paths:
             self._read(path)

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import gzip
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +17,7 @@ from editctl.generate.maker import Outcome
 from editctl.generate.teachers import find_teacher
 from editctl.interfaces import CallFailed, Completion, Immediate, Request
 from editctl.records import DualChain, Question, Reject
+from tests.support_cli import Cli
 from tests.support_generate import RIGHT, WRONG, dual_chains
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # input files close when collected
@@ -135,3 +137,13 @@ def test_missing_files_and_names_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").touch()
     with pytest.raises(InputError, match="empty"):
         find_teacher(f"recorded:{tmp_path / 'empty.jsonl'}", {})
+
+
+def test_the_manifest_names_what_was_replayed(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("q.jsonl").write_text(json.dumps({"id": "q1", "question": "2 + 2?", "answer": "4"}) + "\n")
+    Path("r.jsonl").write_text(json.dumps({"id": "q1", "completion": RIGHT}) + "\n")
+    assert cli("gen-dual", "q.jsonl", "-t", "recorded:r.jsonl", "-o", "d.jsonl").code == 0
+    inputs = json.loads(Path("d.manifest.json").read_text())["inputs"]
+    hashes = {name: hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in ("q.jsonl", "r.jsonl")}
+    assert {one["name"]: one["sha256"] for one in inputs} == hashes

@@ -156,6 +156,8 @@ def _gen_dual(session: Session, talk: "Talk", values: dict[str, Any]) -> "Asker 
     aside = _rejects(session, None if kept.is_stream else values["output"], values["rejects"])
     asker = teaching.build_asker(talk, values)
     maker.teacher = asker.teacher.name
+    for path in getattr(asker.teacher, "paths", ()):
+        session.add_input(path)
     _run(session, talk, _Work(maker, asker, asked, kept, aside), plan)
     return asker
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from editctl.errors import BudgetReached, EditctlError, InputError, UsageError
-from editctl.files import STDIO, InputFile, OutputError, OutputFile, hush, stdin_is_piped
+from editctl.files import STDIO, InputFile, OutputError, OutputFile, hush, sha256_of, stdin_is_piped
 from editctl.manifest import Lineage, PipeMark, beside, save
 from editctl.progress import Talk
 
@@ -51,6 +51,10 @@ class Session:
         source = InputFile(path or STDIO)
         self._inputs.append(source)
         return source
+
+    def add_input(self, path: str) -> None:
+        """Note a file that somebody else has read to its end."""
+        self.lineage.add_input(path, sha256_of(Path(path)))
 
     def open_output(self, path: str | None) -> OutputFile:
         """A file, or stdout for None and `-`."""

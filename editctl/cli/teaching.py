@@ -76,10 +76,7 @@ def build_teacher(values: Values) -> "Teacher":
     own = parse_pairs(values["teacher_option"] or (), "-T")
     if values["api_base"]:
         own.setdefault("api-base", values["api_base"])
-    teacher = find_teacher(values["teacher"], own)
-    if values["batch"] and type(teacher).__name__ == "OpenAIServer":
-        return find_teacher(values["teacher"], {**own, "transport": "litellm"})
-    return teacher
+    return find_teacher(values["teacher"], own, batch=values["batch"])
 
 
 def build_asker(talk: "Talk", values: Values) -> "Asker":

@@ -20,8 +20,10 @@ _LITELLM_ONLY = {
 """Arguments that are for litellm itself, or that it translates."""
 
 
-def find_teacher(spec: str, values: Mapping[str, str]) -> Teacher:
+def find_teacher(spec: str, values: Mapping[str, str], *, batch: bool = False) -> Teacher:
     """`oracle`, `recorded:FILE,...`, a plugin, `file.py:Name`, or any litellm model string.
+
+    With `batch`, models go through litellm, which knows the providers' batch services.
 
     Raises:
         UsageError: an unknown teacher or option (with near misses), or an argument it can't use.
@@ -39,7 +41,8 @@ def find_teacher(spec: str, values: Mapping[str, str]) -> Teacher:
             f"unknown teacher {spec!r}; {near_misses(name, known)} "
             "or a model as litellm names it, such as openai/gpt-4o-mini"
         )
-    return _build(_transport(model, values, forced), model, values)
+    batched = "litellm" if batch and forced is None else forced
+    return _build(_transport(model, values, batched), model, values)
 
 
 def _transport(model: str, values: Mapping[str, str], forced: str | None) -> str:
