@@ -9,7 +9,7 @@ from editctl.generate.asking import Asker
 from editctl.generate.maker import Maker, Outcome
 from editctl.generate.settings import Settings
 from editctl.generate.shots import Shots
-from editctl.generate.stage import make_dual_chains
+from editctl.generate.stage import finish, make_dual_chains
 from editctl.generate.throttle import Throttle
 from editctl.interfaces import CallFailed, Completion, Request
 from editctl.prompts import Templates
@@ -107,16 +107,10 @@ def dual_chains(
 
 def outcome_of(teacher: Any, question: Question = SUM, number: int = 0, **settings: Any) -> Outcome:
     """What becomes of one question, `number` of its run, when everything the teacher says reaches the maker."""
-    asking = maker_of(**settings).make(number, question)
-    try:
-        request = next(asking)
-        while True:
-            len(request.messages)  # looked at, as every provider would
-            try:
-                said: Completion | CallFailed = asyncio.run(teacher.complete(request))
-            except CallFailed as failure:
-                said = failure
-            request = asking.send(said)
-    except StopIteration as end:
-        outcome: Outcome = end.value
-        return outcome
+
+    def answer(request: Request) -> Completion:
+        len(request.messages)  # looked at, as every provider would
+        completion: Completion = asyncio.run(teacher.complete(request))
+        return completion
+
+    return finish(maker_of(**settings).make(number, question), answer)

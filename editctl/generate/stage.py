@@ -79,12 +79,13 @@ def _at_once(
 
     try:
         for number, question in numbered:
-            yield _finish(maker.make(number, question), answer_of)
+            yield finish(maker.make(number, question), answer_of)
     finally:
         asyncio.run(asker.teacher.close())
 
 
-def _finish(asking: Asking[Outcome], answer: Callable[[Request], Completion]) -> Outcome:
+def finish(asking: Asking[Outcome], answer: Callable[[Request], Completion]) -> Outcome:
+    """What becomes of one question when a function answers all it asks."""
     try:
         request = next(asking)
         while True:
