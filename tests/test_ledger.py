@@ -550,8 +550,27 @@ def test_a_file_that_another_process_does_not_let_go(tmp_path: Path, monkeypatch
                 Ledger(ledger.path, "run")
         with pytest.raises(OutputError, match="another process"):
             await ledger.reserve(key(1), Bill(1, 1), FREE)
+        with pytest.raises(OutputError, match="another process"):
+            ledger.note(key(1), Bill(1, 1))
 
     with_ledger(tmp_path / "l", work)
+
+
+def test_what_is_noted_counts_like_what_is_reserved(tmp_path: Path) -> None:
+    async def work(ledger: Ledger) -> None:
+        paid, lost, free, left = (ledger.note(key(number), Bill(100, 1000)) for number in range(4))
+        assert len({paid, lost, free, left}) == 4
+        await ledger.record(paid, entry(0), Bill(7, 70))
+        ledger.keep(lost)
+        ledger.release(free)
+        again = await ledger.reserve(key(9), Bill(1, 10), FREE)
+        assert again is not None
+        await ledger.record(again, entry(9), Bill(1, 10))
+        assert ledger.spent() == Bill(7 + 100 + 100 + 1, 70 + 1000 + 1000 + 10)
+
+    with_ledger(tmp_path / "l", work)
+    states = query(tmp_path / "l", "SELECT state, tokens FROM charge ORDER BY id")
+    assert states == [("settled", 7), ("lost", 100), ("open", 100), ("settled", 1)]
 
 
 def foreign(path: Path) -> None:

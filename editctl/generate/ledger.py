@@ -113,7 +113,12 @@ class Ledger:
         return charge
 
     def note(self, key: bytes, bill: Bill) -> int:
-        """As `reserve` where there is no cap, but soon: nobody waits for the disk before the call is made."""
+        """As `reserve` where there is no cap, but soon: nobody waits for the disk before the call is made.
+
+        Raises:
+            EditctlError: the ledger can't be written: the call would be paid and lost.
+        """
+        self._writer.check()
         charge = next(self._handles)
         self._put(_Job(partial(self._note, charge=charge, key=key, bill=bill)))
         return charge
