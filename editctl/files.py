@@ -19,6 +19,8 @@ from editctl.errors import EditctlError, InputError, UsageError
 from editctl.packing import packer, unpacked, unpacking_errors
 
 STDIO = "-"
+PARTIAL = ".partial"
+"""Ending of what an interrupted run keeps."""
 
 
 class HashingReader(io.RawIOBase):
@@ -171,6 +173,7 @@ class OutputFile:
                 self._raw.close()
             if self._temporary is not None:
                 self._temporary.replace(self.place)
+                Path(self.path + PARTIAL).unlink(missing_ok=True)  # what an interrupted run had kept
         self.committed = True
 
     def abandon(self) -> None:
@@ -185,7 +188,7 @@ class OutputFile:
         if self._temporary is None or not self.rows or self.committed:
             self.abandon()
             return None
-        place = Path(self.path + ".partial")
+        place = Path(self.path + PARTIAL)
         with disk_errors(str(place)):
             if self._zip is not None:
                 self._zip.close()
@@ -238,11 +241,17 @@ class _HashedFile(io.RawIOBase):
 
 
 def _sweep(place: Path) -> None:
-    """Remove what killed processes left beside an output."""
+    """Remove what killed processes left beside an output. Raises UsageError where a living one is at work on it."""
     for left in place.parent.glob(f".{glob.escape(place.name)}.*.tmp"):
         number = left.name.removesuffix(".tmp").rpartition(".")[2]
-        if number.isdecimal() and not _lives(int(number)):
-            left.unlink(missing_ok=True)
+        if not number.isdecimal():
+            continue
+        if _lives(int(number)):
+            raise UsageError(
+                f"{place}: process {number} is writing it; wait for it or name another place (or remove {left.name}, "
+                "where that process is none of ours)"
+            )
+        left.unlink(missing_ok=True)
 
 
 def _lives(process: int) -> bool:

@@ -538,7 +538,7 @@ def test_a_provider_that_is_not_there_stops_the_run_with_its_own_line(path: Path
     teacher = Paid(lambda request: TryAgain("unreachable", "can't connect to http://localhost:1"))
     with (
         asking(path, teacher, 1, manners=replace(HASTY, retries=2)) as asker,
-        pytest.raises(Stopped, match=r"^can't connect to http://localhost:1$"),
+        pytest.raises(Stopped, match=r"^teacher paid: can't connect to http://localhost:1; check that the server runs"),
     ):
         as_bytes(outcomes(asker, sums(5), window=1))
     assert len(teacher.requests) == 3

@@ -207,11 +207,11 @@ def test_small_files_are_written_whole(tmp_path: Path) -> None:
         write_text(tmp_path / "none" / "a", "")
 
 
-def test_what_a_killed_process_left_is_swept_up_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+def test_what_a_killed_process_left_is_swept_up(tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     dead = tmp_path / f".out.jsonl.{gone.pid}.tmp"
-    names = (f".out.jsonl.{os.getppid()}.tmp", ".out.jsonl.tmp", f".other.{gone.pid}.tmp")
+    names = (".out.jsonl.mine.tmp", ".out.jsonl.tmp", f".other.{gone.pid}.tmp")
     others = [tmp_path / name for name in names]
     for path in (dead, *others):
         path.touch()
@@ -219,3 +219,22 @@ def test_what_a_killed_process_left_is_swept_up_and_what_a_living_one_writes_is_
     assert not dead.exists()
     assert all(path.exists() for path in others)
     target.abandon()
+
+
+def test_an_output_that_a_living_process_writes_is_left_to_it(tmp_path: Path) -> None:
+    theirs = tmp_path / f".out.jsonl.{os.getppid()}.tmp"
+    theirs.touch()
+    with pytest.raises(UsageError, match=f"process {os.getppid()} is writing it"):
+        OutputFile(str(tmp_path / "out.jsonl"))
+    assert theirs.exists()
+
+
+def test_a_whole_output_takes_the_place_of_what_was_kept_of_it(tmp_path: Path) -> None:
+    for whole in (False, True):
+        target = OutputFile(str(tmp_path / "out.jsonl"))
+        target.write("row")
+        if whole:
+            target.commit()
+        else:
+            target.set_aside()
+    assert names(tmp_path) == ["out.jsonl"]

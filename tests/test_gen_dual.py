@@ -521,3 +521,23 @@ def test_the_variable_names_the_ledger(tmp_path: Path) -> None:
     assert "ledger: mine.db (new)" in done.err
     assert (tmp_path / "mine.db").exists()
     assert not (tmp_path / "d.ledger.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (("-o", "q.jsonl"), "q.jsonl: is read by this command"),
+        (("-o", "d.jsonl", "--rejects", "q.jsonl"), "q.jsonl: is read by this command"),
+        (("-o", "d.jsonl", "--ledger", "d.jsonl"), "--ledger d.jsonl: holds the rows of this command as well"),
+        (("-o", "d.jsonl", "--ledger", "q.jsonl"), "--ledger q.jsonl: holds the rows of this command as well"),
+    ],
+)
+def test_no_file_is_two_things_at_once(more: tuple[str, ...], says: str, tmp_path: Path) -> None:
+    text = lines([{"question": "1?", "answer": "1"}])
+    (tmp_path / "q.jsonl").write_text(text)
+    words = ("gen-dual", "q.jsonl", "-t", "openai/m", "--api-base", "http://127.0.0.1:9", *more)
+    done = command(*words, folder=tmp_path)
+    assert done.code == 2
+    assert says in done.err
+    assert [path.name for path in tmp_path.iterdir()] == ["q.jsonl"]
+    assert (tmp_path / "q.jsonl").read_text() == text

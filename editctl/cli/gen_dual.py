@@ -9,7 +9,7 @@ import typer
 
 from editctl.cli import options as shared
 from editctl.cli.session import Session, load_task, names_or_stdin, talk_of
-from editctl.errors import BudgetReached, IncompleteError, UsageError
+from editctl.errors import BudgetReached, EditctlError, IncompleteError, Terminated, UsageError
 
 if TYPE_CHECKING:
     from editctl.files import OutputFile
@@ -78,7 +78,7 @@ def gen_dual(
     ] = 600,
     keep_going: Annotated[bool, typer.Option("--keep-going", help="Go on although most calls fail.")] = False,
     price: Annotated[
-        str | None, typer.Option("--price", help="IN,OUT: USD per million tokens, where litellm knows no price.")
+        str | None, typer.Option("--price", help="IN,OUT: USD per million tokens, in place of litellm's list.")
     ] = None,
     budget_usd: Annotated[
         float | None, typer.Option("--budget-usd", min=0, help="Most this output may cost in all, over all its runs.")
@@ -109,7 +109,7 @@ def gen_dual(
     map: shared.Map = None,
     limit: shared.Limit = None,
     shard: Annotated[
-        str | None, typer.Option("--shard", help="i/n: take the i-th of n parts, without overlap; i from 1.")
+        str | None, typer.Option("--shard", help="i/n: the i-th (from 1) of n parts of the questions left by --limit.")
     ] = None,
     seed: shared.Seed = 0,
     allow_partial: shared.AllowPartial = False,
@@ -154,6 +154,7 @@ def _gen_dual(session: Session, talk: "Talk", values: dict[str, Any]) -> "Asker 
     )
     kept = session.open_output(values["output"])
     aside = _rejects(session, None if kept.is_stream else values["output"], values["rejects"])
+    teaching.refuse_ledger_among(values, [*(values["questions"] or []), kept.path, *([aside.path] if aside else [])])
     asker = teaching.build_asker(talk, values)
     maker.teacher = asker.teacher.name
     for path in getattr(asker.teacher, "paths", ()):
@@ -228,12 +229,26 @@ def _run(session: Session, talk: "Talk", work: _Work, plan: _Plan) -> None:
                 for outcome in outcomes:
                     _write(outcome, work)
                     tally.add(outcome)
-                    bar.advance(1, None if work.asker.budget is None else work.asker.status(bar.done + 1, bar.total))
+                    bar.advance(1, None if work.asker.budget is None else work.asker.status(bar.total))
         except BudgetReached as error:
             reached = error
+        except (KeyboardInterrupt, Terminated, EditctlError):
+            _tell_where_it_stopped(talk, work)
+            raise
     _sum_up(session, talk, work, tally)
     if reached is not None:
         raise reached
+
+
+def _tell_where_it_stopped(talk: "Talk", work: _Work) -> None:
+    from editctl.generate.costs import in_usd
+
+    whole = work.asker.costs.total()
+    if work.asker.budget is not None and whole.calls:
+        paid = in_usd(whole.known(whole.paid_now))
+        talk.say(
+            f"{whole.calls - whole.reused} calls are answered and kept ({paid}); the same command goes on from there"
+        )
 
 
 def _write(outcome: "Outcome", work: _Work) -> None:

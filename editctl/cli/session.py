@@ -70,6 +70,8 @@ class Session:
         place = os.path.realpath(path)
         if any(path == other.path or (path != STDIO and place == str(other.place)) for other in self._outputs):
             raise UsageError(f"{'stdout' if path == STDIO else path}: two outputs can't go to the same place")
+        if path != STDIO and any(place == os.path.realpath(one.path) for one in self._inputs if one.path != STDIO):
+            raise UsageError(f"{path}: is read by this command, and would be replaced; name another output")
 
     def finish_inputs(self) -> None:
         """Note the hashes of what was read.

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Values = Mapping[str, Any]
 FIRST_LIMIT, LAST_LIMIT = 16, 64
 """Calls under way where the user names no limit: at the beginning, and at most."""
+GRACE = 10.0
+"""Seconds that a run which is stopped waits for calls under way."""
 QUESTIONS_A_CALL = 8
 """Questions under way per concurrent call: one slow question must not hold up the others."""
 
@@ -84,7 +86,9 @@ def build_asker(talk: "Talk", values: Values) -> "Asker":
     from editctl.generate.asking import Asker, Manners
 
     teacher = build_teacher(values)
-    manners = Manners(retries=values["retries"], patience=values["patience"], keep_going=values["keep_going"])
+    manners = Manners(
+        retries=values["retries"], patience=values["patience"], keep_going=values["keep_going"], grace=GRACE
+    )
     if teacher.offline:
         return Asker(teacher, _throttle(values), None, manners)
     budget = _budget(values, teacher)
@@ -169,6 +173,14 @@ def ledger_path(values: Values) -> Path:
     if output in (None, STDIO) or (Path(output).exists() and not Path(output).is_file()):
         return state_folder() / "ledger.sqlite"
     return beside(Path(output), "ledger", ".sqlite")
+
+
+def refuse_ledger_among(values: Values, paths: Iterable[str]) -> None:
+    """Raises UsageError where the ledger is also read as questions or written as rows."""
+    ledger = os.path.realpath(ledger_path(values))
+    for path in paths:
+        if path != "-" and os.path.realpath(path) == ledger:
+            raise UsageError(f"--ledger {path}: holds the rows of this command as well; name another file")
 
 
 def _run_name(values: Values, ledger: Path) -> str:

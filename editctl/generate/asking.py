@@ -22,6 +22,8 @@ LONGEST_PAUSE = 30.0
 """Seconds between two tries of a call, at most, where the provider names no time."""
 TOLD_FROM = 5.0
 """Seconds of silence from which on it is announced."""
+TOLD_AGAIN = 60.0
+"""Seconds after which a further one is."""
 LOOKED_BACK = 20
 """Calls that tell whether the provider works: when more than half of so many in a row fail, the run stops, ..."""
 STILL_FEW, LONG_ENOUGH = 0.1, 1000
@@ -41,6 +43,8 @@ class Manners:
     """Further tries of a call after server errors, timeouts and lost connections."""
     patience: float = 600.0
     """Seconds to go on while the provider says nothing but `too many requests`."""
+    grace: float = 0.0
+    """Seconds that a run which is stopped waits for calls under way: their answers are paid."""
     keep_going: bool = False
     """True to go on although most calls fail."""
     first_pause: float = 0.5
@@ -60,6 +64,10 @@ class Asker:
     """Where calls go through the provider's batch service."""
     tell: Callable[[str], None] = field(default=lambda line: None)
     """Called with what a person who watches should know."""
+    closing: bool = False
+    """True once nothing new may be asked."""
+    finished: int = 0
+    """Questions that need no further call."""
     costs: Costs = field(default_factory=Costs)
     failed_calls: int = 0
     """Calls that the provider could not answer."""
@@ -101,6 +109,21 @@ class Asker:
         if self.batches is not None:
             self.batches.resume()
 
+    async def land(self) -> None:
+        """Begin nothing new and wait, within the grace, until the calls under way are answered and recorded."""
+        if self.closing:
+            return
+        self.closing = True
+        if self.budget is None or self.batches is not None or not self.throttle.in_flight:
+            return
+        if self.manners.grace >= TOLD_FROM:
+            self.tell(
+                f"waiting for {self.throttle.in_flight} calls under way, whose answers are paid; Ctrl-C leaves them"
+            )
+        end = time.monotonic() + self.manners.grace
+        while self.throttle.in_flight and time.monotonic() < end:
+            await asyncio.sleep(0.02)
+
     async def close(self) -> None:
         """Give back the teacher's connections and the ledger."""
         try:
@@ -109,16 +132,19 @@ class Asker:
             if self.budget is not None:
                 await self.budget.ledger.aclose()
 
-    def status(self, done: int, total: int | None) -> str:
+    def status(self, total: int | None) -> str:
         """What a run has come to so far, for the progress line: money, calls, what it waits for."""
         whole = self.costs.total()
         usd = whole.known(whole.usd)
-        parts = [in_usd(usd) if usd is not None else f"{whole.prompt_tokens + whole.completion_tokens:,} tokens"]
-        if usd and total and done:
-            parts.append(f"~{in_usd(usd / done * total)} in all")
-        parts.append(f"{self.throttle.in_flight} of {self.throttle.limit} calls under way")
-        if self.failed_calls:
-            parts.append(f"{self.failed_calls} failed")
+        spent = f"{whole.prompt_tokens + whole.completion_tokens:,} tokens"
+        if usd is not None:
+            spent = in_usd(usd)
+            if usd and total and self.finished:
+                spent = f"{spent.removesuffix(' USD')} of ~{in_usd(usd / self.finished * total)}"
+        held = 0 if self.budget is None else self.budget.waiting
+        parts = [spent, f"{self.throttle.in_flight - held} calls"]
+        parts += [f"{held} wait for budget"] if held else []
+        parts += [f"{self.failed_calls} failed"] if self.failed_calls else []
         return ", ".join(parts)
 
     def _use(self, entry: Entry, request: Request, *, reused: bool) -> Completion:
@@ -172,8 +198,9 @@ class Asker:
         silent = time.monotonic() - (self._refused_since or time.monotonic())
         if wait > self.manners.patience or (fault.fault == "rate-limit" and silent + wait > self.manners.patience):
             asks = f"asks to wait {wait:.0f} s" if wait else "says nothing but `too many requests`"
+            since = f", after {silent:.0f} s without an answer" if silent >= 1 else ""
             raise Stopped(
-                f"stopped: teacher {self.teacher.name} {asks}, after {silent:.0f} s without an answer; "
+                f"stopped: teacher {self.teacher.name} {asks}{since}; "
                 f"run the same command again later, or raise --patience: {fault}"
             )
         self._tell_pause(fault, wait)
@@ -181,7 +208,7 @@ class Asker:
             return  # the throttle waits, for all calls together
         if faults > self.manners.retries:
             if not self._reached:
-                raise Stopped(str(fault))
+                raise Stopped(f"teacher {self.teacher.name}: {fault}; check that the server runs, and --api-base")
             raise self._failed(CallFailed("provider-error", str(fault)))
         grown = min(self.manners.first_pause * 2 ** (faults - 1), LONGEST_PAUSE)
         await asyncio.sleep(max(wait, grown * random.uniform(0.2, 1.0)))
@@ -190,7 +217,7 @@ class Asker:
         """A silence that the provider asks for is announced, once for all calls it holds up."""
         now = time.monotonic()
         if wait >= TOLD_FROM and now >= self._told_until:
-            self._told_until = now + wait
+            self._told_until = now + max(wait, TOLD_AGAIN)
             self.tell(f"teacher {self.teacher.name} asks to wait {wait:.0f} s: {fault}")
 
     def _failed(self, failure: CallFailed) -> EditctlError:
@@ -211,8 +238,13 @@ class Asker:
         """One call, at its turn."""
         # Questions that were begun are finished first: what a cut-off run paid for is then in its output.
         begins = request.step == "explain" and request.attempt == 1
+        if self.closing:
+            await asyncio.Event().wait()  # until the run's end cancels it
         place = await self.throttle.enter(likely_tokens(request.messages) if self.budget else 0, rank=int(begins))
         result: Result = "cancelled"
+        if self.closing:
+            self.throttle.leave(place, result, tokens=0)
+            await asyncio.Event().wait()
         wait: float | None = None
         tokens: int | None = None
         try:

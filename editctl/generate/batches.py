@@ -102,6 +102,7 @@ class Batches:
         calls = {name: call for name, (call, _) in pool.items()}
         requests = {name: request for name, (_, request) in pool.items()}
         async with _told(self, calls):
+            self.tell(f"handing in a batch of {len(pool):,} calls")
             await self.ledger.begin_batch(label, calls)
             identifier = await self._handed_in(requests, label)
             await self.ledger.name_batch(label, identifier)

@@ -23,6 +23,8 @@ class Budget:
     """What a token costs; None is not known."""
     own_price: bool = False
     """True where the user named the price: it then counts, whatever the provider's client says a call cost."""
+    waiting: int = 0
+    """Calls that wait for room under the cap."""
     _open: int = 0
     """Reservations of ours that are not settled yet."""
     _settled: asyncio.Event = field(default_factory=asyncio.Event)
@@ -56,7 +58,11 @@ class Budget:
             if not self._open:
                 self._settled.set()
                 raise BudgetReached(self._reached(worst))
-            await self._settled.wait()
+            self.waiting += 1
+            try:
+                await self._settled.wait()
+            finally:
+                self.waiting -= 1
 
     def settle(self) -> None:
         """A call has ended, however it did: whoever waits for room may look again."""
@@ -108,6 +114,13 @@ class Budget:
             parts.append(f"{used} of {in_usd(from_nanousd(cap.nanousd))} are spent, the next call may cost {needs}")
         if cap.tokens is not None:
             parts.append(f"{spent.tokens} of {cap.tokens} tokens are spent, the next call may take {worst.tokens}")
+        calls, held = self.ledger.held()
+        if calls:
+            usd = "" if held.nanousd is None else f" of up to {in_usd(from_nanousd(held.nanousd))}"
+            parts.append(
+                f"{calls} calls{usd} that earlier runs left without an answer count as spent "
+                f"(`editctl ledger prune {self.ledger.path} --open` frees them)"
+            )
         return (
             f"budget reached: {'; '.join(parts)}; what is finished is written, "
             "the same command with a higher budget goes on"

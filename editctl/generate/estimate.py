@@ -101,6 +101,7 @@ class Estimate:
     def remarks(self) -> Iterator[str]:
         """What the figures rest on."""
         yield f"{self.questions} questions; {self.recorded} completions are in the ledger and cost nothing more"
+        yield "a question that is explained right is corrupted, another one rectified: the rows are no sum"
         if self.price is None:
             yield "the price is not known: --price IN,OUT (USD per million tokens) sets it"
         if any(len(self.lengths[step]) < ENOUGH for step in STEPS if self._range([step])[1].calls):

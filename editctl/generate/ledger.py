@@ -185,6 +185,11 @@ class Ledger:
         with file_errors(self.path):
             return rows.spent(self._reader, self.run)
 
+    def held(self) -> tuple[int, Bill]:
+        """Calls of this run that are reserved and neither answered nor given back, and what they may cost."""
+        with file_errors(self.path):
+            return rows.held(self._reader, self.run)
+
     async def aclose(self) -> None:
         """Write what waits, and close."""
         if not self._writer.is_alive():  # the interpreter is ending, and has ended it

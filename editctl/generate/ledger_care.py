@@ -168,12 +168,27 @@ def prune(path: Path, choice: Choice, *, trial: bool = False) -> Pruned:
         before = _size(path)
         if trial:
             return Pruned({name: _count(connection, rows, given) for name, rows, given in parts}, 0)
+        if choice.everything or choice.reservations:
+            _be_alone(connection, path)
         with transaction(connection):
             removed = {name: connection.execute(f"DELETE FROM {rows}", given).rowcount for name, rows, given in parts}
         ((free,),) = connection.execute("PRAGMA freelist_count").fetchall()
         if free or any(removed.values()):
             _shrink(connection, path)
     return Pruned(removed, max(before - _size(path), 0))
+
+
+def _be_alone(connection: sqlite3.Connection, path: Path) -> None:
+    """Raises UsageError where another process has the ledger open: its calls under way, and its cap, would be lost."""
+    connection.execute("PRAGMA busy_timeout = 1000")
+    try:
+        # SQLite leaves the mode of the log only for somebody who is alone with the file.
+        connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise
+        raise UsageError(f"{path}: a run is at work on it; wait for its end, then prune") from error
+    connection.execute("PRAGMA journal_mode = WAL").fetchall()
 
 
 def _count(connection: sqlite3.Connection, rows: str, given: tuple[object, ...]) -> int:

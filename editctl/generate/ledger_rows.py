@@ -18,6 +18,18 @@ def spent(connection: sqlite3.Connection, run: str) -> Bill:
     return bill_of(*rows[0]) if rows else Bill(0, 0)
 
 
+def held(connection: sqlite3.Connection, run: str) -> tuple[int, Bill]:
+    """Calls of a run whose reservations are open, and what they may cost."""
+    rows = connection.execute(
+        "SELECT count(*), coalesce(sum(charge.tokens), 0), coalesce(sum(charge.nanousd), 0),"
+        " coalesce(sum(charge.nanousd IS NULL), 0) FROM charge JOIN run ON run.id = charge.run"
+        " WHERE run.name = ? AND state = 'open'",
+        (run,),
+    ).fetchall()
+    calls, tokens, nanousd, unpriced = rows[0]
+    return calls, bill_of(tokens, nanousd, unpriced)
+
+
 def reserve(connection: sqlite3.Connection, run: str, key: bytes, bill: Bill, cap: Cap) -> int | None:
     """Note that a call may cost this much; None where that does not fit under the cap."""
     if cap != Cap() and not cap.allows(spent(connection, run), bill):

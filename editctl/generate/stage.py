@@ -53,10 +53,10 @@ def make_dual_chains(
         yield from _at_once(numbered, maker, asker, teacher.complete_now)
         return
     run = _Run(numbered, maker, asker, window)
-    with asyncio.Runner() as runner, _terminable(runner.get_loop()):
+    with asyncio.Runner() as runner, _Terminable(runner.get_loop()) as terminable:
         stream = run.in_order()
         try:
-            while outcomes := runner.run(_next(stream)):
+            while outcomes := runner.run(_next(stream, terminable)):
                 yield from outcomes
         finally:
             runner.run(_close(stream, asker))
@@ -99,24 +99,27 @@ def finish(asking: Asking[Outcome], answer: Callable[[Request], Completion]) -> 
         return outcome
 
 
-class _terminable:
+class _Terminable:
     """SIGTERM ends what the loop waits for, as SIGINT does. Raised anywhere else it would land in any task at all."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.arrived = False
+        self.waits: asyncio.Task[Any] | None = None
+        """What is cancelled."""
         self.former: Any = None
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> "_Terminable":
         if threading.current_thread() is threading.main_thread():
             self.former = signal.getsignal(signal.SIGTERM)
             with contextlib.suppress(NotImplementedError):  # loops of some systems know no signals
                 self.loop.add_signal_handler(signal.SIGTERM, self._stop)
+        return self
 
     def _stop(self) -> None:
         self.arrived = True
-        for task in asyncio.all_tasks(self.loop):
-            task.cancel()
+        if self.waits is not None:
+            self.waits.cancel()
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if self.former is not None:
@@ -125,11 +128,13 @@ class _terminable:
             raise Terminated(Terminated.exit_code) from None
 
 
-async def _next(stream: AsyncGenerator[list[Outcome], None]) -> list[Outcome]:
+async def _next(stream: AsyncGenerator[list[Outcome], None], terminable: _Terminable) -> list[Outcome]:
+    terminable.waits = asyncio.current_task()
     return await anext(stream, [])
 
 
 async def _close(stream: AsyncGenerator[list[Outcome], None], asker: Asker) -> None:
+    await asker.land()
     # A signal can stop the loop in the middle of `_next`, which then still holds the stream.
     left = asyncio.all_tasks() - {asyncio.current_task()}
     for task in left:
@@ -168,6 +173,7 @@ class _Run:
                 if ready := self._ready():
                     yield ready
         finally:
+            await self.asker.land()
             watch.cancel()
             for task in self.window:
                 task.cancel()
@@ -184,7 +190,9 @@ class _Run:
     async def _outcome(self, number: int, question: Question) -> Outcome | None:
         """None where the budget ended before the question did."""
         try:
-            return await self._made(self.maker.make(number, question))
+            outcome = await self._made(self.maker.make(number, question))
+            self.asker.finished += 1
+            return outcome
         except BudgetReached as reached:
             self.reached = reached
             return None
