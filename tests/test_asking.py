@@ -21,6 +21,7 @@ from editctl.generate.ledger import Bill, Cap, Ledger
 from editctl.generate.maker import Outcome
 from editctl.generate.throttle import Throttle
 from editctl.interfaces import CallFailed, Completion, Fault, Request, TeacherError, TryAgain
+from editctl.prices import worst_case_tokens
 from editctl.records import Question, Reject
 from tests.support_asking import (
     HASTY,
@@ -700,3 +701,36 @@ def test_questions_that_were_begun_are_finished_before_others_are_begun(path: Pa
     with asking(path, teacher, 8, cap=Cap(tokens=305 * 110)) as asker, pytest.raises(BudgetReached):
         finished.extend(outcomes(asker, sums(100), window=512))
     assert len(finished) > 40
+
+
+def test_a_run_that_lands_keeps_what_is_under_way_and_sends_nothing_new(path: Path) -> None:
+    """Two calls fit under the cap, the others wait for room and for a place when the run is stopped."""
+    answer_now = asyncio.Event()
+
+    async def pause(request: Request) -> None:
+        await answer_now.wait()
+
+    room = worst_case_tokens(call("0?").messages) + 50
+    teacher = Paid(plain, pause)
+    manners = replace(HASTY, grace=5.0)
+
+    async def whole(asker: Asker) -> None:
+        waiting = [asyncio.ensure_future(asker.ask(call(f"{number}?", max_tokens=50))) for number in range(8)]
+        while len(teacher.requests) < 2:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.02)
+        landing = asyncio.ensure_future(asker.land())
+        await asyncio.sleep(0.01)
+        assert not landing.done()
+        answer_now.set()
+        await asyncio.wait_for(landing, 2)
+        await asyncio.sleep(0.05)
+        for one in waiting:
+            one.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        await asker.close()
+
+    with asking(path, teacher, 4, price=None, cap=Cap(tokens=2 * room + 5), manners=manners) as asker:
+        asyncio.run(whole(asker))
+    assert len(teacher.requests) == 2
+    assert charges(path) == {"settled": 2}

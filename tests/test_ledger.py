@@ -124,7 +124,7 @@ def test_odd_texts_survive(tmp_path: Path, text: str) -> None:
             assert await ledger.record(charge, one, Bill(5, None)) == one
 
     async def read(ledger: Ledger) -> tuple[Entry | None, Entry | None, Entry | None, int]:
-        return ledger.find(key(1)), ledger.find(key(2)), ledger.find(key(3)), ledger.reused
+        return ledger.find(key(1)), ledger.find(key(2)), ledger.find(key(3)), ledger.entries
 
     with_ledger(path, write)
     assert with_ledger(path, read) == (whole, refused, None, 2)

@@ -79,6 +79,8 @@ class Asker:
     """When the first 429 came after the last answer."""
     _answers: int = 0
     """Recorded ones included."""
+    _under_way: int = 0
+    """Requests that are with the provider, or whose answers are being recorded."""
     _reached: bool = False
     _told_until: float = 0.0
 
@@ -114,14 +116,12 @@ class Asker:
         if self.closing:
             return
         self.closing = True
-        if self.budget is None or self.batches is not None or not self.throttle.in_flight:
+        if not self._under_way:
             return
         if self.manners.grace >= TOLD_FROM:
-            self.tell(
-                f"waiting for {self.throttle.in_flight} calls under way, whose answers are paid; Ctrl-C leaves them"
-            )
+            self.tell(f"waiting for {self._under_way} calls under way, whose answers are paid; Ctrl-C leaves them")
         end = time.monotonic() + self.manners.grace
-        while self.throttle.in_flight and time.monotonic() < end:
+        while self._under_way and time.monotonic() < end:
             await asyncio.sleep(0.02)
 
     async def close(self) -> None:
@@ -142,7 +142,7 @@ class Asker:
             if usd and total and self.finished:
                 spent = f"{spent.removesuffix(' USD')} of ~{in_usd(usd / self.finished * total)}"
         held = 0 if self.budget is None else self.budget.waiting
-        parts = [spent, f"{self.throttle.in_flight - held} calls"]
+        parts = [spent, f"{self._under_way} calls"]
         parts += [f"{held} wait for budget"] if held else []
         parts += [f"{self.failed_calls} failed"] if self.failed_calls else []
         return ", ".join(parts)
@@ -183,7 +183,9 @@ class Asker:
                 await self._before_next_try(fault, faults)
             except CallFailed as failure:
                 self._reached = True
-                raise failure if failure.answered else self._failed(failure) from failure
+                if failure.answered:
+                    raise
+                raise self._failed(failure) from failure
             else:
                 self._refused_since, self._reached = None, True
                 self._ended.append(True)
@@ -238,13 +240,8 @@ class Asker:
         """One call, at its turn."""
         # Questions that were begun are finished first: what a cut-off run paid for is then in its output.
         begins = request.step == "explain" and request.attempt == 1
-        if self.closing:
-            await asyncio.Event().wait()  # until the run's end cancels it
         place = await self.throttle.enter(likely_tokens(request.messages) if self.budget else 0, rank=int(begins))
         result: Result = "cancelled"
-        if self.closing:
-            self.throttle.leave(place, result, tokens=0)
-            await asyncio.Event().wait()
         wait: float | None = None
         tokens: int | None = None
         try:
@@ -268,13 +265,22 @@ class Asker:
         if self.budget is None:
             completion = await self.teacher.complete(request)
             return Entry(key=key, model=self.teacher.name, step=request.step, completion=completion)
+        if self.closing:
+            await _until_cancelled()
         if self.batches is not None and self.batches.has(key):
             return await self.batches.answer(None, key, request)
         call = await self.budget.reserve(key, request, durably=self.batches is not None)
         try:
             if self.batches is not None:
                 return await self.batches.answer(call, key, request)
-            return await self._direct(call, request, self.budget)
+            if self.closing:  # since: it waited for room under the cap
+                self.budget.ledger.release(call.charge)
+                await _until_cancelled()
+            self._under_way += 1
+            try:
+                return await self._direct(call, request, self.budget)
+            finally:
+                self._under_way -= 1
         finally:
             self.budget.settle()
 
@@ -295,6 +301,11 @@ class Asker:
                 raise
             said = failure
         return await budget.ledger.record(call.charge, *budget.book(call, said))
+
+
+async def _until_cancelled() -> None:
+    """A call that is not to be made any more waits for the end of its run."""
+    await asyncio.Event().wait()
 
 
 _RESULTS: dict[str, Result] = {"rate-limit": "rate-limit", "timeout": "timeout"}

@@ -69,8 +69,6 @@ class Ledger:
         """
         self.path = path
         self.run = plain(run)
-        self.reused = 0
-        """Entries found."""
         self._connection = open_ledger(path)
         try:
             with file_errors(path):
@@ -99,7 +97,6 @@ class Ledger:
             found = self._reader.execute(rows.ENTRY, (key,)).fetchall()
         if not found:
             return None
-        self.reused += 1
         return decoded(key, found[0], self.path)
 
     async def reserve(self, key: bytes, bill: Bill, cap: Cap) -> int | None:
