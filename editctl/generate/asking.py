@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from editctl.errors import EditctlError
+from editctl.errors import BudgetReached, EditctlError
 from editctl.generate.batches import Batches
 from editctl.generate.budget import Budget
 from editctl.generate.costs import Costs, in_usd
@@ -81,6 +81,7 @@ class Asker:
     """Recorded ones included."""
     _under_way: int = 0
     """Requests that are with the provider, or whose answers are being recorded."""
+    _landed: bool = False
     _reached: bool = False
     _told_until: float = 0.0
 
@@ -113,11 +114,10 @@ class Asker:
 
     async def land(self) -> None:
         """Begin nothing new and wait, within the grace, until the calls under way are answered and recorded."""
-        if self.closing:
-            return
         self.closing = True
-        if not self._under_way:
+        if self._landed or not self._under_way:
             return
+        self._landed = True
         if self.manners.grace >= TOLD_FROM:
             self.tell(f"waiting for {self._under_way} calls under way, whose answers are paid; Ctrl-C leaves them")
         end = time.monotonic() + self.manners.grace
@@ -163,6 +163,8 @@ class Asker:
             entry = await self._send(key, request)
             flight.set_result(entry)
         except EditctlError as error:
+            # What ends the run ends it here: until its loop hears of it, others would go on sending.
+            self.closing = self.closing or not isinstance(error, CallFailed | BudgetReached)
             flight.set_exception(error)
             flight.exception()  # looked at, so that nobody remarks on it when nobody else waits
             raise
