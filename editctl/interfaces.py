@@ -57,6 +57,8 @@ class Request:
     messages: Sequence[Message]
     template: str
     """Name of the template the messages were rendered from."""
+    format: str = "cot"
+    """Chain format that is asked for (see formats.py)."""
     mistake: str | None = None
     """Mistake pattern, for step corrupt."""
     chain: str | None = None

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 Span = tuple[int, int]
 WeightedSpan = tuple[int, int, float]
-Step = Literal["explain", "corrupt", "rectify"]
+Step = Literal["explain", "corrupt", "rectify", "label"]
 Origin = Literal["sampled", "rectified", "corrupted", "mined", "given"]
 VerdictName = Literal["right", "wrong", "none"]
 Runner = Literal["python", "equations"]
@@ -59,6 +59,8 @@ class Chain:
     """A reasoning model's hidden text, kept apart."""
     sections: Mapping[str, str] | None = None
     """Named sections, for formats other than cot."""
+    label: str | None = None
+    """Category of a wrong chain's mistake, where a teacher was asked for one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -205,6 +205,7 @@ def _chain(fields: Fields | None) -> Chain | None:
         template=fields.optional_text("template"),
         reasoning=fields.optional_text("reasoning"),
         sections=None if sections is None else {key: sections.text(key) for key in sections.row},
+        label=fields.optional_text("label"),
     )
 
 

@@ -141,7 +141,7 @@ def test_all_keys_stand_there_when_all_is_empty() -> None:
     row = dual_to_row(DualChain(question=Question(id="a", question="b"), right=None, wrong=None, teacher=None))
     assert row == dict.fromkeys([*QUESTION_KEYS, *DUAL_KEYS]) | {"id": "a", "question": "b"}
     right = dual_to_row(dual())["right"]
-    assert set(right) == {"text", "answer", "origin", "mistake", "template", "reasoning", "sections"}
+    assert set(right) == {"text", "answer", "origin", "mistake", "template", "reasoning", "sections", "label"}
 
 
 def test_stages_are_told_apart() -> None:

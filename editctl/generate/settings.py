@@ -33,6 +33,14 @@ class Settings:
     reasoning: Reasoning = "keep"
     """A reasoning model's hidden text: kept beside the chain, used as its beginning, or dropped."""
     seed: int = 0
+    format: str = "cot"
+    """Chain format that is asked for (see formats.py)."""
+    samples: int = 1
+    """Explanations asked for, of each question."""
+    mine: bool = False
+    """Pair the most alike right and wrong samples before any other step is paid for."""
+    temperature: float | None = None
+    """Of a first try; None is 0.2, and 0.7 where there are several samples."""
 
 
 def deal(weights: dict[str, int]) -> tuple[str, ...]:
