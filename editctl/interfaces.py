@@ -4,7 +4,7 @@ A plugin class needs no base class. Options are a frozen dataclass of its own (s
 """
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypedDict, overload, runtime_checkable
 
@@ -62,7 +62,7 @@ class Request:
     mistake: str | None = None
     """Mistake pattern, for step corrupt."""
     chain: str | None = None
-    """The right chain to corrupt."""
+    """The right chain to corrupt, or the wrong one to label."""
     sample: int = 0
     attempt: int = 1
     """Counts from 1 within a step and sample."""
@@ -145,7 +145,7 @@ class Price:
 class Teacher(Protocol):
     """Turns requests into completions and does nothing else: it reads no template, parses no answer.
 
-    A teacher may also be `Immediate`, `Identified`, `Priced` or `Batching` (below).
+    A teacher may also be `Immediate`, `Identified`, `Priced`, `Batching`, `Limited` or `Gathering` (below).
     """
 
     name: str
@@ -193,6 +193,24 @@ class Priced(Protocol):
 
     price: Price | None
     """None where it is not known."""
+
+
+@runtime_checkable
+class Limited(Protocol):
+    """A teacher that can't be asked everything: a trained student, say, knows one prompt."""
+
+    @property
+    def steps(self) -> Collection[Step]:
+        """What it can be asked. The other steps of a question are left out, and its outcome says so."""
+        ...
+
+
+@runtime_checkable
+class Gathering(Protocol):
+    """A teacher that answers calls which wait at the same moment together."""
+
+    at_once: int
+    """Calls under way that keep it busy, where the user names no number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,4 +284,21 @@ class Task(Protocol):
 
     def slip(self, options: Any, code: int, pattern: str, chance: random.Random) -> tuple[str, ...] | None:
         """Pieces of a wrong chain that makes one mistake of this pattern, or None where none fits."""
+        ...
+
+
+@runtime_checkable
+class Formatted(Protocol):
+    """A task that can write its chains in other formats than steps in words (see formats.py)."""
+
+    formats: tuple[str, ...]
+    """Their names."""
+
+    def sections(
+        self, options: Any, code: int, format: str, pattern: str | None, chance: random.Random
+    ) -> Mapping[str, str] | None:
+        """Sections of the right chain (pattern None), or of a wrong one; None where the format knows no such slip.
+
+        A wrong chain slips where `slip` does by the same chance, and comes to the same answer.
+        """
         ...

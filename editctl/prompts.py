@@ -20,6 +20,7 @@ from editctl.registry import IMPORT_FAILURES
 
 ENDING = ".jinja"
 MISTAKES = "mistakes"
+FORMATS_FOLDER = "formats"
 
 
 class Templates:

@@ -12,25 +12,24 @@ as long as a task's questions at different options have different texts.
 import dataclasses
 import random
 import re
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any, Literal, TypeVar, get_args
 from urllib.parse import quote, unquote
 
 from editctl.errors import UsageError, near_misses
-from editctl.interfaces import Puzzle, Task
+from editctl.interfaces import Formatted, Puzzle, Task
 from editctl.numbering import Permutation
 from editctl.options import fill, flag_name, option, parse_pairs
 from editctl.records import Question, Span
+from editctl.worked import CONCLUSION, Worked
 
 Split = Literal["train", "test", "ood"]
 LoadTask = Callable[[str], Task]
 T = TypeVar("T")
 
 PREFIX = "toy:"
-CONCLUSION = "Therefore, the answer is "
 HARDER = 2
 """How much split ood adds to the difficulty."""
 _ID = re.compile(r"(toy:[^?]+\?.*?)&index=([0-9]+)((?:&.*)?)")
@@ -48,11 +47,20 @@ def first_slip(
 
     `tell` gives a chain that ends in `conclude(...)`. None when no place leads to another answer.
     """
+    found = first_place(places, chance, tell, answer)
+    return found and found[1]
+
+
+def first_place(
+    places: Sequence[T], chance: random.Random, tell: Callable[[T], tuple[str, ...]], answer: str
+) -> tuple[T, tuple[str, ...]] | None:
+    """As `first_slip`, with the place that was found: a chain in another format may slip there, too."""
     left = list(places)
     while left:
-        pieces = tell(left.pop(int(chance.random() * len(left))))
+        place = left.pop(int(chance.random() * len(left)))
+        pieces = tell(place)
         if pieces[-2] != answer:
-            return pieces
+            return place, pieces
     return None
 
 
@@ -140,68 +148,6 @@ class Source:
         return f"{PREFIX}{self.name}?split={self.split}&seed={self.seed}&index=", tail
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WrongChain:
-    """A wrong chain and where exactly it leaves the right one, as character spans of either text."""
-
-    text: str
-    answer: str
-    pattern: str
-    pieces: tuple[str, ...]
-    """The wrong chain as the task gives it."""
-    right: tuple[str, ...]
-    """The right chain's pieces."""
-
-    @property
-    def spans_right(self) -> tuple[Span, ...]:
-        """What is not so in the wrong chain: first the slip, then its consequences."""
-        return _differences(self.right, self.pieces)[0]
-
-    @property
-    def spans_wrong(self) -> tuple[Span, ...]:
-        """The same places in the wrong chain."""
-        return _differences(self.right, self.pieces)[1]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Worked:
-    """A generated question with its right chain, and wrong chains on demand."""
-
-    question: Question
-    right: str
-    """Text of the right chain, conclusion included."""
-    answer: str
-    patterns: tuple[str, ...]
-    """Mistake patterns the task can write."""
-    pieces: tuple[str, ...]
-    """The right chain as the task gives it."""
-    slip: Callable[[str, random.Random], tuple[str, ...] | None]
-
-    def wrong(self, pattern: str, salt: int | str = 0) -> WrongChain | None:
-        """A wrong chain of this pattern, the same for the same question id, pattern and salt.
-
-        A pattern that the task can't write (`any` among them) stands for all of its own, beginning with one
-        chosen by the id. None where the pattern doesn't fit this question.
-        """
-        if pattern in self.patterns:
-            return self._wrong(pattern, salt)
-        start = zlib.crc32(self.question.id.encode()) % len(self.patterns)
-        order = self.patterns[start:] + self.patterns[:start]
-        return next((chain for own in order if (chain := self._wrong(own, salt))), None)
-
-    def _wrong(self, pattern: str, salt: int | str) -> WrongChain | None:
-        pieces = self.slip(pattern, random.Random(f"{self.question.id} {pattern} {salt}"))
-        if pieces is None:
-            return None
-        if len(pieces) != len(self.pieces):
-            raise ValueError(f"a wrong chain of {self.question.id} has {len(pieces)} pieces, not {len(self.pieces)}")
-        text = "".join(pieces)
-        answer = text.rpartition(CONCLUSION)[2].removesuffix(".")
-        if answer == self.answer:
-            return None
-        return WrongChain(text=text, answer=answer, pattern=pattern, pieces=pieces, right=self.pieces)
-
-
 def parse_source(text: str, load_task: LoadTask) -> Source:
     """Read `toy:NAME?n=200&seed=1&split=test&difficulty=2`.
 
@@ -259,6 +205,7 @@ _source_of_id = lru_cache(maxsize=256)(_read)
 
 def _work(source: Source, index: int, question_id: str) -> Worked:
     task, options, code = source.task, source.universe, source.code(index)
+    written = task if isinstance(task, Formatted) else None
     puzzle = task.puzzle(options, code)
     return Worked(
         question=_question(source, puzzle, question_id),
@@ -267,6 +214,8 @@ def _work(source: Source, index: int, question_id: str) -> Worked:
         patterns=task.patterns,
         pieces=puzzle.right,
         slip=lambda pattern, chance: task.slip(options, code, pattern, chance),
+        formats=written.formats if written else (),
+        sections=partial(written.sections, options, code) if written else None,
     )
 
 
@@ -280,16 +229,3 @@ def _question(source: Source, puzzle: Puzzle, question_id: str) -> Question:
         choices=puzzle.choices,
         description=source.task.description,
     )
-
-
-def _differences(right: Sequence[str], wrong: Sequence[str]) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
-    """Spans of the pieces that differ, in either text. Raises ValueError for unequal numbers of pieces."""
-    spans: tuple[list[Span], list[Span]] = ([], [])
-    at_right = at_wrong = 0
-    for old, new in zip(right, wrong, strict=True):
-        if old != new:
-            spans[0].append((at_right, at_right + len(old)))
-            spans[1].append((at_wrong, at_wrong + len(new)))
-        at_right += len(old)
-        at_wrong += len(new)
-    return tuple(spans[0]), tuple(spans[1])

@@ -1,8 +1,11 @@
-"""Toy task `chain`: digit arithmetic in a chain, of which only the last digit goes on."""
+"""Toy task `chain`: digit arithmetic in a chain, of which only the last digit goes on.
+
+Also written as a program, as equations, and in the three sections of the kpdd formats (see docs/formats.md).
+"""
 
 import operator
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -10,7 +13,7 @@ from typing import Any, NamedTuple
 from editctl.interfaces import Puzzle
 from editctl.numbering import Draw
 from editctl.options import option
-from editctl.toytasks import check_range, conclude, first_slip
+from editctl.toytasks import check_range, conclude, first_place, first_slip
 
 ORDERS = {"+": "add", "-": "subtract", "*": "multiply by"}
 DO = {"+": operator.add, "-": operator.sub, "*": operator.mul}
@@ -39,6 +42,22 @@ class Move(NamedTuple):
     operand: int
 
 
+class Told(NamedTuple):
+    """One step of a chain, right or wrong."""
+
+    at: int
+    """Number of the step, from 1."""
+    source: int
+    """The step whose digit it goes on from; 0 is the start."""
+    value: int
+    sign: str
+    operand: int
+    result: int
+    """As the chain has it, wrong where it is miscalculated."""
+    kept: int
+    first_digit: bool
+
+
 class Slip(NamedTuple):
     """What goes wrong in one step; the step that has nothing of it is right."""
 
@@ -57,6 +76,7 @@ class Chain:
 
     description = "Digit arithmetic, step by step, signs dropped."
     patterns: tuple[str, ...] = ("logical", "knowledge", "calculation")
+    formats: tuple[str, ...] = ("pot", "eot", "kpdd-cot", "kpdd-pot")
     Options = ChainOptions
 
     def size(self, options: Any) -> int:
@@ -73,6 +93,31 @@ class Chain:
         right = puzzle.right
         slips = _SLIPS[pattern]
         return first_slip(slips(moves, right), chance, lambda slip: _tell(start, moves, slip), right[-2])
+
+    def sections(
+        self, options: Any, code: int, format: str, pattern: str | None, chance: random.Random
+    ) -> Mapping[str, str] | None:
+        """The right chain in a format, or the wrong one that `slip` makes of the same pattern by the same chance.
+
+        None where there is none: in a program the interpreter calculates, and does not slip.
+        """
+        start, moves, puzzle = _worked(options, code)
+        slip = None
+        if pattern is not None:
+            right = puzzle.right
+            found = first_place(
+                _SLIPS[pattern](moves, right), chance, lambda slip: _tell(start, moves, slip), right[-2]
+            )
+            if found is None or (pattern == "calculation" and format in ("pot", "kpdd-pot")):
+                return None
+            slip = found[0]
+        steps = _follow(start, moves, slip)
+        if format == "eot":
+            return {"equations": _equations(start, steps)}
+        if format == "pot":
+            return {"program": _program(start, steps)}
+        words = "".join(_tell(start, moves, slip)) if format == "kpdd-cot" else _program(start, steps)
+        return {"core": CORE, "information": _information(start, moves), "solution": words}
 
 
 @lru_cache(maxsize=4)
@@ -98,26 +143,73 @@ def _worked(options: ChainOptions, code: int) -> tuple[int, tuple[Move, ...], Pu
     return start, moves, Puzzle(question=question, answer=right[-2], right=right, kind="number")
 
 
-def _tell(start: int, moves: Sequence[Move], slip: Slip | None) -> tuple[str, ...]:
-    pieces: list[str] = []
+def _follow(start: int, moves: Sequence[Move], slip: Slip | None) -> list[Told]:
+    """The steps of a chain; one that is skipped is not among them."""
+    told: list[Told] = []
+    source = former = 0
     before = value = start
-    for at, (sign, operand) in enumerate(moves):
-        if slip is None or slip.step != at:
+    for at, (sign, operand) in enumerate(moves, 1):
+        if slip is None or slip.step != at - 1:
             result = DO[sign](value, operand)
-            before, kept = value, abs(result) % 10
+            one = Told(at, source, value, sign, operand, result, abs(result) % 10, False)
         elif slip.skipped:
-            pieces += [""] * PIECES
             continue
         else:
-            value = before if slip.stale else value
+            source, value = (former, before) if slip.stale else (source, value)
             sign = slip.sign or sign
             result = DO[sign](value, operand) + slip.offset
-            before, kept = value, _kept(result, slip)
-        pieces += (
-            f"Step {at + 1}: ", str(value), f" {sign} ", str(operand), " = ", str(result), ", keep ", str(kept), ". ",
+            one = Told(at, source, value, sign, operand, result, _kept(result, slip), slip.first_digit)
+        told.append(one)
+        former, before, source, value = source, value, at, one.kept
+    return told
+
+
+def _tell(start: int, moves: Sequence[Move], slip: Slip | None) -> tuple[str, ...]:
+    pieces = [""] * (PIECES * len(moves))
+    kept = start
+    for at, _, value, sign, operand, result, kept, _ in _follow(start, moves, slip):
+        pieces[PIECES * (at - 1) : PIECES * at] = (
+            f"Step {at}: ", str(value), f" {sign} ", str(operand), " = ", str(result), ", keep ", str(kept), ". ",
         )  # fmt: skip
-        value = kept
-    return (*pieces, *conclude(str(value)))
+    return (*pieces, *conclude(str(kept)))
+
+
+def _program(start: int, steps: Sequence[Told]) -> str:
+    lines = [f"d0 = {start}"]
+    for one in steps:
+        kept = f"int(str(abs(r{one.at}))[0])" if one.first_digit else f"abs(r{one.at}) % 10"
+        lines += [f"r{one.at} = d{one.source} {one.sign} {one.operand}", f"d{one.at} = {kept}"]
+    return "\n".join([*lines, f"ans = {_last(steps)}"])
+
+
+def _equations(start: int, steps: Sequence[Told]) -> str:
+    """There is no last digit in equations: what is not kept is taken away, where a calculation can go wrong."""
+    lines = ["% the start", f"d0 = {start}"]
+    for one in steps:
+        lines += [f"% step {one.at}", f"r{one.at} = d{one.source} {one.sign} {one.operand}", _digit(one)]
+    return "\n".join([*lines, f"ans = {_last(steps)}"])
+
+
+def _digit(one: Told) -> str:
+    result = DO[one.sign](one.value, one.operand)
+    name = f"r{one.at}" if result >= 0 else f"-r{one.at}"
+    tens = 10 ** (len(str(abs(result))) - 1) if one.first_digit else 1
+    away = abs(result) - one.kept * tens
+    rest = f"{name} - {away}" if away >= 0 else f"{name} + {-away}"
+    rest = rest if away else name
+    return f"d{one.at} = ({rest}) / {tens}" if tens > 1 else f"d{one.at} = {rest}"
+
+
+def _last(steps: Sequence[Told]) -> str:
+    return f"d{steps[-1].at}" if steps else "d0"
+
+
+CORE = "Which digit is left after the last step?"
+
+
+def _information(start: int, moves: Sequence[Move]) -> str:
+    orders = ", then ".join(f"{ORDERS[sign]} {operand}" for sign, operand in moves)
+    return f"The start is {start}. The steps are: {orders}. After each step its last digit is kept, without a sign."
 
 
 def _kept(result: int, slip: Slip) -> int:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import get_args
 
 from editctl.errors import UsageError
 from editctl.fields import Fields
@@ -9,8 +10,9 @@ from editctl.files import STDIO, InputFile
 from editctl.interfaces import CallFailed, Completion, Request
 from editctl.jsonl import FieldError, Row, locate, read_rows
 from editctl.options import option
+from editctl.records import Step
 
-STEPS = ("explain", "corrupt", "rectify")
+STEPS = get_args(Step)
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class RecordedOptions:
 
 
 class Recorded:
-    """Replays `id, completion` rows with an optional `step`; several rows of one step are attempts in order."""
+    """Replays `id, completion` rows with optional `step` and `sample`; several rows of both are attempts in order."""
 
     offline = True
     Options = RecordedOptions
@@ -39,7 +41,7 @@ class Recorded:
         self.name = options.name
         self.paths = tuple(path for path in paths if path != STDIO)
         """What was read, for the lineage."""
-        self._recordings: dict[tuple[str, str], list[Completion]] = defaultdict(list)
+        self._recordings: dict[tuple[str, str, int], list[Completion]] = defaultdict(list)
         for path in paths:
             self._read(path)
 
@@ -59,7 +61,10 @@ class Recorded:
             reasoning=fields.optional_text("reasoning"),
             finish_reason=fields.optional_text("finish_reason") or "stop",
         )
-        self._recordings[fields.text("id"), step].append(completion)
+        sample = fields.optional_whole("sample") or 0
+        if sample < 0:
+            raise FieldError("sample", "counts from 0")
+        self._recordings[fields.text("id"), step, sample].append(completion)
 
     async def complete(self, request: Request) -> Completion:
         """As `complete_now`."""
@@ -67,9 +72,10 @@ class Recorded:
 
     def complete_now(self, request: Request) -> Completion:
         """The recording for this attempt. Raises CallFailed where there is none."""
-        recordings = self._recordings.get((request.question.id, request.step), [])
+        recordings = self._recordings.get((request.question.id, request.step, request.sample), [])
         if request.attempt > len(recordings):
-            missing = f"{request.question.id}, step {request.step}, attempt {request.attempt}"
+            sample = f", sample {request.sample}" if request.sample else ""
+            missing = f"{request.question.id}, step {request.step}{sample}, attempt {request.attempt}"
             raise CallFailed("not-recorded", missing, answered=True)
         return recordings[request.attempt - 1]
 

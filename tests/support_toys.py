@@ -4,7 +4,8 @@ import re
 
 from editctl.interfaces import Task
 from editctl.plugins import boolean, chain, counting, swaps
-from editctl.toytasks import Worked, parse_source, questions, recall
+from editctl.toytasks import parse_source, questions, recall
+from editctl.worked import Worked
 
 TASKS: dict[str, Task] = {
     "chain": chain.Chain(),

@@ -5,8 +5,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from editctl.answers.verdicts import judge
-from editctl.generate.clean import check, speaks_of_hint, strip_recap
+from editctl.generate.clean import speaks_of_hint, strip_recap
 from editctl.generate.settings import Settings
+from editctl.generate.written import check
 from editctl.interfaces import Completion
 from editctl.records import Question
 from tests.support_generate import RIGHT, SUM

@@ -11,7 +11,9 @@ from editctl.prompts import Templates
 from editctl.records import Question
 from tests.support_cli import Cli
 
-SHIPPED = [name for name in Templates().names() if name != "corrupt_base"]
+SHIPPED = [
+    name for name in Templates().names() if name not in ("corrupt_base", "label") and not name.startswith("formats/")
+]
 
 
 class Shot:
@@ -32,6 +34,7 @@ def values(**more: Any) -> dict[str, Any]:
         "task": "add",
         "answer": "4",
         "conclusion": "Therefore, the answer is",
+        "format": "cot",
         "mistake": "any",
         "chain": "2 + 2 = 4. Therefore, the answer is 4.",
         "shots": [Shot(), Shot()],

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from editctl.records import Span
-from editctl.toytasks import Worked, WrongChain
+from editctl.worked import Worked, WrongChain
 from tests.support_toys import DIFFICULTIES, FAMILIES, TASKS, conclusion, worked
 
 KNOWN = {

@@ -1,8 +1,6 @@
 """`editctl gen-dual`: questions in, dual chains out."""
 
-import contextlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+import itertools
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,16 +8,12 @@ import typer
 from editctl.cli import options as shared
 from editctl.cli.asked import open_questions, write_splits
 from editctl.cli.session import Session, load_task, talk_of
-from editctl.errors import BudgetReached, EditctlError, IncompleteError, Terminated, UsageError
+from editctl.errors import IncompleteError, UsageError
 
 if TYPE_CHECKING:
     from editctl.files import OutputFile
     from editctl.generate.asking import Asker
-    from editctl.generate.maker import Maker, Outcome
-    from editctl.generate.stage import Shard
-    from editctl.generate.tally import Tally
     from editctl.progress import Talk
-    from editctl.records import Question
 
 
 def gen_dual(
@@ -35,12 +29,30 @@ def gen_dual(
         str,
         typer.Option("--mistake", "-m", help="Mistake patterns: logical,knowledge or logical=2,calculation=1."),
     ] = "any",
+    format: Annotated[
+        str, typer.Option("--format", help="How chains are written: cot, pot, eot, kpdd-cot or kpdd-pot.")
+    ] = "cot",
     output: shared.Output = None,
     rejects: Annotated[
         str | None,
         typer.Option("--rejects", help="File for rejected questions; NAME.rejects.jsonl beside -o."),
     ] = None,
     attempts: Annotated[int, typer.Option("--attempts", min=1, help="Tries a step.")] = 3,
+    samples: Annotated[int, typer.Option("--samples", min=1, help="Explanations of each question.")] = 1,
+    mine: Annotated[
+        bool,
+        typer.Option("--mine", help="Pair the most alike right and wrong samples before anything else is paid for."),
+    ] = False,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            "--temperature", min=0, max=2, help="Of a first try; default: 0.2, 0.7 for several samples, 0 for labels."
+        ),
+    ] = None,
+    label: Annotated[
+        bool,
+        typer.Option("--label", help="Read dual chains in place of questions, and label each wrong one's mistake."),
+    ] = False,
     max_new_tokens: shared.MaxNewTokens = 2048,
     api_base: Annotated[
         str | None,
@@ -125,18 +137,27 @@ def gen_dual(
     values = dict(context.params)
     talk = talk_of(quiet, verbose, no_color)
     with Session("gen-dual", values, talk, allow_partial=allow_partial) as session:
-        asker = _gen_dual(session, talk, values)
+        asker = _label(session, talk, values, context) if label else _gen_dual(session, talk, values)
     if asker is not None and asker.failed_calls:
         calls = "1 call" if asker.failed_calls == 1 else f"{asker.failed_calls} calls"
         raise IncompleteError(
-            f"finished, but {calls} could not be made ({asker.last_failure}); the rejects say which, "
+            f"finished, but {calls} could not be made ({asker.last_failure}); "
+            f"{'their rows have no label' if label else 'the rejects say which'}, "
             "and the same command asks for them again"
         )
 
 
+def _label(session: Session, talk: "Talk", values: dict[str, Any], context: typer.Context) -> "Asker | None":
+    from editctl.cli import labelling
+
+    sources = {name: context.get_parameter_source(name) for name in values}
+    labelling.refuse_others({name for name, source in sources.items() if source and source.name == "COMMANDLINE"})
+    return labelling.label(session, talk, values)
+
+
 def _gen_dual(session: Session, talk: "Talk", values: dict[str, Any]) -> "Asker | None":
     """The asker of a run; None where nothing was to be asked."""
-    from editctl.cli import teaching
+    from editctl.cli import making, teaching
     from editctl.sources import count_questions
 
     if values["json"] and not values["dry_run"]:
@@ -144,12 +165,13 @@ def _gen_dual(session: Session, talk: "Talk", values: dict[str, Any]) -> "Asker 
     maker = teaching.build_maker(session, values)
     asked, shelf = open_questions(session, values)
     if values["show_prompts"]:
-        _print_prompts(maker, asked, values["show_prompts"])
+        for question in itertools.islice(asked, values["show_prompts"]):
+            making.print_prompt(question.id, maker.render("explain", question)[0])
         return None
     if values["dry_run"]:
         teaching.dry_run(session, talk, values, maker, asked)
         return None
-    plan = _Plan(
+    plan = making.Plan(
         shard := teaching.shard_of(values["shard"]),
         teaching.window_of(values),
         shard.size(count_questions(values["questions"] or [], load_task, values["limit"], shelf)),
@@ -159,21 +181,11 @@ def _gen_dual(session: Session, talk: "Talk", values: dict[str, Any]) -> "Asker 
     teaching.refuse_ledger_among(values, [*(values["questions"] or []), kept.path, *([aside.path] if aside else [])])
     asker = teaching.build_asker(talk, values)
     maker.teacher = asker.teacher.name
-    for path in getattr(asker.teacher, "paths", ()):
-        session.add_input(path)
-    _run(session, talk, _Work(maker, asker, asked, kept, aside), plan)
+    maker.steps = teaching.steps_of(asker.teacher)
+    making.note_files(session, asker.teacher)
+    making.make_pairs(session, talk, making.Work(maker, asker, asked, kept, aside), plan)
     write_splits(talk, shelf, None if kept.is_stream else kept.path)
     return asker
-
-
-def _print_prompts(maker: "Maker", questions: Iterable["Question"], count: int) -> None:
-    from editctl.progress import clean
-
-    for question, _ in zip(questions, range(count), strict=False):
-        typer.echo(f"=== {clean(question.id)}")
-        for turn in maker.render("explain", question)[0]:
-            lines = [clean(line) for line in turn["content"].splitlines()]
-            typer.echo("\n".join([f"--- {turn['role']}", *lines]))
 
 
 def _rejects(session: Session, output: str | None, rejects: str | None) -> "OutputFile | None":
@@ -184,106 +196,3 @@ def _rejects(session: Session, output: str | None, rejects: str | None) -> "Outp
     if rejects is None and output is None:
         return None
     return session.open_output(rejects or str(beside(Path(str(output)), "rejects", ".jsonl")))
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What a run works on."""
-
-    maker: "Maker"
-    asker: "Asker"
-    questions: Iterable["Question"]
-    kept: "OutputFile"
-    aside: "OutputFile | None"
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """Which questions, and how many at once."""
-
-    shard: "Shard"
-    window: int
-    total: int | None
-    """How many there are, where that is known."""
-
-
-def _run(session: Session, talk: "Talk", work: _Work, plan: _Plan) -> None:
-    from editctl.generate.stage import make_dual_chains
-    from editctl.generate.tally import Tally
-    from editctl.progress import Bar
-
-    tally = Tally()
-    outcomes = make_dual_chains(work.questions, work.maker, work.asker, window=plan.window, shard=plan.shard)
-    reached = None
-    with Bar(talk, "gen-dual", plan.total) as bar:
-        try:
-            # Closed here and now where a write fails: the stage's event loop must not outlive this function.
-            with contextlib.closing(outcomes):
-                for outcome in outcomes:
-                    _write(outcome, work)
-                    tally.add(outcome)
-                    bar.advance(1, None if work.asker.budget is None else work.asker.status(bar.total))
-        except BudgetReached as error:
-            reached = error
-        except (KeyboardInterrupt, Terminated, EditctlError):
-            _tell_where_it_stopped(talk, work)
-            raise
-    _sum_up(session, talk, work, tally)
-    if reached is not None:
-        raise reached
-
-
-def _tell_where_it_stopped(talk: "Talk", work: _Work) -> None:
-    from editctl.generate.costs import in_usd
-
-    whole = work.asker.costs.total()
-    if work.asker.budget is not None and whole.calls:
-        paid = in_usd(whole.known(whole.paid_now))
-        talk.say(
-            f"{whole.calls - whole.reused} calls are answered and kept ({paid}); the same command goes on from there"
-        )
-
-
-def _write(outcome: "Outcome", work: _Work) -> None:
-    from editctl.jsonl import write_row
-    from editctl.records import Reject
-    from editctl.rows import dual_to_row, reject_to_row
-
-    if not isinstance(outcome, Reject):
-        write_row(work.kept, dual_to_row(outcome))
-    elif work.aside is not None:
-        write_row(work.aside, reject_to_row(outcome))
-
-
-def _sum_up(session: Session, talk: "Talk", work: _Work, tally: "Tally") -> None:
-    outcomes = tally.by_outcome()
-    session.note(teacher=work.maker.teacher, counts=outcomes, tasks=tally.by_task())
-    talk.table("", ["outcome", "questions"], [[name, count] for name, count in outcomes.items()])
-    if talk.verbose:
-        rows: list[list[object]] = [
-            [task, name, count] for task, counts in tally.by_task().items() for name, count in counts.items()
-        ]
-        talk.table("", ["task", "outcome", "questions"], rows)
-    if work.aside is None and tally.starting("reject"):
-        talk.warn("rejected questions were counted but not written; name a file with --rejects")
-    if work.asker.budget is not None:
-        session.note(ledger=str(work.asker.budget.ledger.path))
-        _tell_costs(session, talk, work, tally.starting("pair"))
-
-
-def _tell_costs(session: Session, talk: "Talk", work: _Work, pairs: int) -> None:
-    from editctl.generate.costs import in_usd
-
-    costs = work.asker.costs
-    facts = costs.facts(pairs)
-    session.note(cost={**facts, "failed_calls": work.asker.failed_calls})
-    rows: list[list[object]] = [
-        [step, one.calls, one.reused, one.prompt_tokens, one.completion_tokens, in_usd(one.known(one.usd))]
-        for step, one in [*costs.steps.items(), ("all", costs.total())]
-    ]
-    talk.table("", ["step", "calls", "of these reused", "prompt tokens", "completion tokens", "cost"], rows)
-    whole = costs.total()
-    if whole.unknown:
-        talk.say(f"the price of {work.maker.teacher} is not known: --price IN,OUT (USD per million tokens) sets it")
-    elif whole.calls:
-        talk.say(f"{in_usd(whole.paid_now)} paid now, {in_usd(facts['usd_per_pair'])} a pair in all")

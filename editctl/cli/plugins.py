@@ -1,4 +1,4 @@
-"""`editctl plugins`: what teachers, tasks, recipes and mistake patterns there are, and their options."""
+"""`editctl plugins`: what teachers, tasks, recipes, mistake patterns and formats there are, and their options."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +17,7 @@ Folders = Annotated[list[str] | None, typer.Option("--templates", help="Folder o
 
 @app.callback()
 def plugins(context: typer.Context, json: shared.Json = False, templates: Folders = None) -> None:
-    """List teachers, toy tasks, recipes and mistake patterns with origin, version and load error."""
+    """List teachers, toy tasks, recipes, mistake patterns and chain formats with origin, version and load error."""
     if context.invoked_subcommand is not None:
         return
     rows = _rows(templates or [])
@@ -37,11 +37,13 @@ def plugins(context: typer.Context, json: shared.Json = False, templates: Folder
 
 @app.command("show", cls=Command)
 def show(
-    name: Annotated[str, typer.Argument(help="Name of a plugin or mistake pattern, file.py:Name or module:Name.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of a plugin, mistake pattern or formats/NAME, file.py:Name or module:Name.")
+    ],
     json: shared.Json = False,
     templates: Folders = None,
 ) -> None:
-    """Print a plugin's options or a mistake pattern's template."""
+    """Print a plugin's options, or the template of a mistake pattern or chain format."""
     found = _find(name, templates or [])
     if json:
         from editctl.jsonl import dumps
@@ -69,7 +71,8 @@ def _rows(folders: list[str]) -> list[dict[str, Any]]:
     from dataclasses import asdict
 
     from editctl import registry
-    from editctl.prompts import Templates, packages
+    from editctl.formats import FORMATS
+    from editctl.prompts import FORMATS_FOLDER, MISTAKES, Templates, packages
 
     rows = [asdict(row) for kind in registry.BUILT_IN for row in registry.listing(kind)]
     rows += [
@@ -77,18 +80,19 @@ def _rows(folders: list[str]) -> list[dict[str, Any]]:
         for package in packages()
     ]
     found = Templates(folders)
-    return rows + [_mistake_row(found, name) for name in found.mistakes()]
+    kinds = [(MISTAKES, name) for name in found.mistakes()] + [(FORMATS_FOLDER, name) for name in FORMATS]
+    return rows + [_template_row(found, *one) for one in kinds]
 
 
 def _without_places(package: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in package.items() if key != "places"}
 
 
-def _mistake_row(found: "Templates", name: str) -> dict[str, Any]:
+def _template_row(found: "Templates", kind: str, name: str) -> dict[str, Any]:
     from editctl import __version__
-    from editctl.prompts import MISTAKES, packages
+    from editctl.prompts import packages
 
-    path = found.path(f"{MISTAKES}/{name}")
+    path = found.path(f"{kind}/{name}")
     origin, version = str(path.parent.parent), ""
     if path.is_relative_to(found.places[-1]):
         origin, version = "built-in", __version__
@@ -96,12 +100,12 @@ def _mistake_row(found: "Templates", name: str) -> dict[str, Any]:
         if any(path.is_relative_to(place) for place in package.places):
             origin, version = package.origin, package.version
     return {
-        "kind": "mistakes",
+        "kind": kind,
         "name": name,
-        "target": f"{MISTAKES}/{name}" if origin == "built-in" else str(path),
+        "target": f"{kind}/{name}" if origin == "built-in" else str(path),
         "origin": origin,
         "version": version,
-        "title": found.title(f"{MISTAKES}/{name}"),
+        "title": found.title(f"{kind}/{name}"),
         "error": None,
     }
 
@@ -109,14 +113,17 @@ def _mistake_row(found: "Templates", name: str) -> dict[str, Any]:
 def _find(name: str, folders: list[str]) -> dict[str, Any]:
     from editctl import options, registry
     from editctl.errors import UsageError, near_misses
-    from editctl.prompts import MISTAKES, Templates
+    from editctl.formats import FORMATS
+    from editctl.prompts import FORMATS_FOLDER, MISTAKES, Templates
 
     found = Templates(folders)
     known = {plugin: kind for kind in registry.BUILT_IN for plugin in registry.names(kind)}
-    if name in found.mistakes():
-        template = f"{MISTAKES}/{name}"
-        text = found.path(template).read_text(encoding="utf-8")
-        return {"kind": "mistake", "name": name, "title": found.title(template), "text": text}
+    for folder, kind, names in ((MISTAKES, "mistake", found.mistakes()), (FORMATS_FOLDER, "format", FORMATS)):
+        short = name.removeprefix(f"{folder}/")
+        # Recipes have the names of the formats they train on: those formats go by the longer name.
+        if short in names and (short != name or name not in known):
+            text = found.path(f"{folder}/{short}").read_text(encoding="utf-8")
+            return {"kind": kind, "name": short, "title": found.title(f"{folder}/{short}"), "text": text}
     if name not in known and not registry.is_reference(name):
         raise UsageError(f"unknown plugin {name!r}; {near_misses(name, [*known, *found.mistakes()])}")
     kind, plugin = (known[name], registry.load(known[name], name)) if name in known else registry.load_reference(name)

@@ -2,9 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from editctl.errors import UsageError
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from editctl.generate.asking import Asker
     from editctl.generate.batches import Batches
     from editctl.generate.budget import Budget
+    from editctl.generate.estimate import Estimate
     from editctl.generate.ledger import Cap, Ledger
     from editctl.generate.maker import Maker
     from editctl.generate.settings import Settings
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from editctl.interfaces import Price, Teacher
     from editctl.progress import Talk
     from editctl.prompts import Templates
-    from editctl.records import Question
+    from editctl.records import Question, Step
 
 Values = Mapping[str, Any]
 FIRST_LIMIT, LAST_LIMIT = 16, 64
@@ -42,12 +43,19 @@ def build_maker(session: "Session", values: Values) -> "Maker":
         if package.error is not None:
             session.talk.warn(f"templates of {package.origin} are skipped: {package.target}: {package.error}")
     templates = Templates(values["templates"] or ())
-    return Maker("", templates, _settings(values, templates), _shots(session, values["shots"], values["max_shots"]))
+    return Maker("", templates, _settings(values, templates), _shots(session, values))
 
 
 def _settings(values: Values, templates: "Templates") -> "Settings":
+    from editctl.formats import COT, format_of
     from editctl.generate.settings import Settings, deal, parse_mistakes, parse_reasoning
 
+    if values["reasoning"] == "use" and values["format"] != COT:
+        raise UsageError("--reasoning use goes with --format cot: hidden reasoning is in no other format")
+    if values["mine"] and values["samples"] < 2:
+        raise UsageError(
+            "--mine pairs samples of a question with each other; ask for several with --samples, such as 4"
+        )
     return Settings(
         mistakes=deal(parse_mistakes(values["mistake"], templates.mistakes())),
         attempts=values["attempts"],
@@ -56,14 +64,23 @@ def _settings(values: Values, templates: "Templates") -> "Settings":
         system=values["system"],
         reasoning=parse_reasoning(values["reasoning"]),
         seed=values["seed"],
+        format=format_of(values["format"]).name,
+        samples=values["samples"],
+        mine=values["mine"],
+        temperature=values["temperature"],
     )
 
 
-def _shots(session: "Session", path: str | None, most: int) -> "Shots":
+def _shots(session: "Session", values: Values) -> "Shots":
+    from functools import partial
+
+    from editctl.formats import format_of
     from editctl.generate.shots import Shots, shot_from
     from editctl.jsonl import read_records
 
-    return Shots(read_records(session.open_input(path), shot_from) if path else (), most)
+    convert = partial(shot_from, format=format_of(values["format"]))
+    path = values["shots"]
+    return Shots(read_records(session.open_input(path), convert) if path else (), values["max_shots"])
 
 
 def build_teacher(values: Values) -> "Teacher":
@@ -81,21 +98,27 @@ def build_teacher(values: Values) -> "Teacher":
     return find_teacher(values["teacher"], own, batch=values["batch"])
 
 
-def build_asker(talk: "Talk", values: Values) -> "Asker":
-    """Who asks. Opens the ledger, unless the teacher is offline, and says where it is."""
+def build_asker(talk: "Talk", values: Values, step: "Step" = "explain") -> "Asker":
+    """Who asks. Opens the ledger, unless the teacher is offline, and says where it is.
+
+    Raises:
+        UsageError: a teacher that can't be asked `step`, among others.
+    """
     from editctl.generate.asking import Asker, Manners
 
     teacher = build_teacher(values)
+    check_step(teacher, step)
     manners = Manners(
         retries=values["retries"], patience=values["patience"], keep_going=values["keep_going"], grace=GRACE
     )
+    throttle = _throttle(values, teacher)
     if teacher.offline:
-        return Asker(teacher, _throttle(values), None, manners)
+        return Asker(teacher, throttle, None, manners)
     budget = _budget(values, teacher)
     entries = budget.ledger.entries
     talk.say(f"ledger: {budget.ledger.path} ({f'{entries:,} completions' if entries else 'new'})")
     batches = _batches(talk, values, teacher, budget) if values["batch"] else None
-    return Asker(teacher, _throttle(values), budget, manners, batches, talk.say)
+    return Asker(teacher, throttle, budget, manners, batches, talk.say)
 
 
 def _batches(talk: "Talk", values: Values, teacher: "Teacher", budget: "Budget") -> "Batches":
@@ -107,10 +130,27 @@ def _batches(talk: "Talk", values: Values, teacher: "Teacher", budget: "Budget")
     return Batches(teacher, budget.ledger, budget.book, talk.say, values["patience"])
 
 
-def _throttle(values: Values) -> "Throttle":
-    from editctl.generate.throttle import Throttle
+def steps_of(teacher: "Teacher") -> "Collection[Step]":
+    """What a teacher can be asked."""
+    from editctl.interfaces import Limited
+    from editctl.records import Step
 
-    wanted = values["batch_size"] if values["batch"] else values["max_concurrency"]
+    return teacher.steps if isinstance(teacher, Limited) else get_args(Step)
+
+
+def check_step(teacher: "Teacher", step: "Step") -> None:
+    """Raises UsageError for a teacher that can't be asked a step."""
+    if step not in steps_of(teacher):
+        raise UsageError(f"teacher {teacher.name}: can't be asked to {step}; name another one")
+
+
+def _throttle(values: Values, teacher: "Teacher") -> "Throttle":
+    from editctl.generate.throttle import Throttle
+    from editctl.interfaces import Gathering
+
+    wanted = values["max_concurrency"] or (teacher.at_once if isinstance(teacher, Gathering) else None)
+    if values["batch"]:
+        wanted = values["batch_size"] * values["samples"]
     return Throttle(
         # A limit that the user names is one they know the provider takes: no need to feel the way up to it.
         start=wanted or FIRST_LIMIT,
@@ -214,16 +254,32 @@ def window_of(values: Values) -> int:
 def dry_run(session: "Session", talk: "Talk", values: Values, maker: "Maker", questions: Iterable["Question"]) -> None:
     """Print what a run would ask and what it may cost. Nothing is asked, no file is written."""
     from editctl.generate.estimate import estimate
+
+    numbered = shard_of(values["shard"]).of(questions)
+
+    def measure(teacher: "Teacher", ledger: "Ledger | None", price: "Price | None") -> "Estimate":
+        maker.teacher, maker.steps = teacher.name, steps_of(teacher)
+        return estimate(numbered, maker, teacher, ledger, price)
+
+    print_estimate(session, talk, values, measure)
+
+
+def print_estimate(
+    session: "Session",
+    talk: "Talk",
+    values: Values,
+    measure: "Callable[[Teacher, Ledger | None, Price | None], Estimate]",
+) -> None:
+    """Print what `measure` finds."""
     from editctl.interfaces import Price
     from editctl.jsonl import dumps
     from editctl.progress import print_table, stdout_console
 
     teacher = build_teacher(values)
-    maker.teacher = teacher.name
     price = Price(input=0.0, output=0.0) if teacher.offline else price_of(values, teacher)
     ledger = open_ledger(values) if not teacher.offline and ledger_path(values).exists() else None
     try:
-        found = estimate(shard_of(values["shard"]).of(questions), maker, teacher, ledger, price)
+        found = measure(teacher, ledger, price)
     finally:
         if ledger is not None:
             ledger.close()

@@ -1,12 +1,12 @@
 """Raw texts -> verdicts: the answer is read from the last step, or its program is run; no model, no files."""
 
 import itertools
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from editctl.answers.conclusion import CANONICAL
-from editctl.answers.verdicts import Verdict, judge, judge_surface, kind_of
+from editctl.answers.results import judge_outcome
+from editctl.answers.verdicts import Verdict, judge, kind_of
 from editctl.errors import InputError, UsageError
 from editctl.evaluate.foreign.texts import raw_steps
 from editctl.records import Prediction, Question, Runner
@@ -18,8 +18,6 @@ CUT = "cut"
 """Reason of a text without an answer that was ended by the limit of new tokens."""
 _TOGETHER = 256
 """Programs run in one go."""
-_ROUNDING = 1e-6
-"""Relative difference that a program's floating-point result may have from a gold number."""
 
 
 def judged(predictions: Iterable[Prediction], conclusion: str = CANONICAL) -> Iterator[Prediction]:
@@ -60,29 +58,12 @@ def _verdict(prediction: Prediction, outcome: Outcome | None, conclusion: str) -
     question = prediction.question
     if prediction.runner is not None:
         kind_of(question)
-        verdict = _of_program(outcome, question)
+        verdict = judge_outcome(outcome, question)
     else:
         said = raw_steps(prediction.judged)[-1]
         verdict = judge(said, question, (prediction.opening or "").strip() or conclusion)
     unfinished = verdict.verdict == "none" and prediction.cut and verdict.reason != "no-gold"
     return replace(verdict, reason=CUT) if unfinished else verdict
-
-
-def _of_program(outcome: Outcome | None, question: Question) -> Verdict:
-    if outcome is None or outcome.value is None:
-        return Verdict("none", None, f"program-{outcome.status if outcome else 'error'}")
-    verdict = judge_surface(outcome.value, question)
-    if verdict.verdict == "wrong" and kind_of(question) == "number" and _close(outcome.value, question.answer or ""):
-        return replace(verdict, verdict="right")
-    return verdict
-
-
-def _close(value: str, gold: str) -> bool:
-    """Whether a result is the gold number but for floating-point rounding."""
-    try:
-        return "." in value and math.isclose(float(value), float(gold.replace(",", "")), rel_tol=_ROUNDING)
-    except ValueError:
-        return False
 
 
 def judged_again(

@@ -1,6 +1,7 @@
 """A raw completion -> a chain that ends in the canonical conclusion, or the reason why it is none. Pure."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from editctl.answers.conclusion import canonicalise, find_conclusion
@@ -63,24 +64,26 @@ class Checked:
     """What the model thought before it wrote the chain."""
     reason: str | None
     """Why it can't be used: truncated, refusal, empty, over-long, unread; None when it can."""
+    sections: Mapping[str, str] | None = None
+    """The chain's named sections, for formats other than cot."""
 
 
-def check(completion: Completion, question: Question, settings: Settings) -> Checked:
-    """Clean a completion and read its answer (methods: clean)."""
-    text, reasoning = _split_thinking(completion)
+def check_steps(completion: Completion, question: Question, settings: Settings) -> Checked:
+    """Clean a completion in format cot and read its answer (methods: clean)."""
+    text, reasoning = split_thinking(completion)
     text = strip_recap(text, question)
-    alone = _read(text, question, settings)
+    alone = read_steps(text, question, settings)
     if settings.reasoning != "use" or reasoning is None:
         kept = None if settings.reasoning == "drop" else reasoning
         return _checked(completion, *alone, kept, settings)
-    whole = _read(f"{reasoning}\n\n{text}", question, settings)
+    whole = read_steps(f"{reasoning}\n\n{text}", question, settings)
     # A thought that concludes too early, and otherwise than the model did in the end, is no chain of that answer.
     if alone[1].verdict in ("none", whole[1].verdict):
         return _checked(completion, *whole, None, settings)
     return _checked(completion, *alone, reasoning, settings)
 
 
-def _read(text: str, question: Question, settings: Settings) -> tuple[str, Verdict]:
+def read_steps(text: str, question: Question, settings: Settings) -> tuple[str, Verdict]:
     """The chain, cut after its conclusion in the canonical form, and the verdict on it."""
     conclusion = find_conclusion(text, settings.conclusion)
     if conclusion is not None:
@@ -129,7 +132,7 @@ def _after(text: str, opening: str) -> str | None:
     return text[at:]
 
 
-def _split_thinking(completion: Completion) -> tuple[str, str | None]:
+def split_thinking(completion: Completion) -> tuple[str, str | None]:
     """The text without a leading block of thoughts, and all hidden reasoning."""
     found = _THINKING.match(completion.text) or _UNENDING_THOUGHT.match(completion.text)
     if found is None:
@@ -138,13 +141,20 @@ def _split_thinking(completion: Completion) -> tuple[str, str | None]:
     return completion.text[found.end() :], "\n\n".join(thoughts) or None
 
 
-def _fault(completion: Completion, text: str, verdict: Verdict, settings: Settings) -> str | None:
+def unusable(completion: Completion, text: str, *, read: bool, settings: Settings) -> str | None:
+    """What is wrong with a completion whatever its format: truncated, refusal, empty, over-long; else None.
+
+    `text` is what is to be kept of it; `read`: it holds what was asked for, so that an apology is no refusal.
+    """
     if completion.finish_reason == "length":
         return "truncated"
-    if completion.finish_reason == "content_filter" or (verdict.verdict == "none" and _REFUSAL.match(text)):
+    if completion.finish_reason == "content_filter" or (not read and _REFUSAL.match(text)):
         return "refusal"
     if not text:
         return "empty"
-    if len(text) > settings.max_characters:
-        return "over-long"
-    return "unread" if verdict.verdict == "none" else None
+    return "over-long" if len(text) > settings.max_characters else None
+
+
+def _fault(completion: Completion, text: str, verdict: Verdict, settings: Settings) -> str | None:
+    read = verdict.verdict != "none"
+    return unusable(completion, text, read=read, settings=settings) or (None if read else "unread")

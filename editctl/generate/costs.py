@@ -69,13 +69,13 @@ class Costs:
                 setattr(whole, name, getattr(whole, name) + getattr(cost, name))
         return whole
 
-    def facts(self, pairs: int) -> dict[str, Any]:
-        """For the manifest: by step, in total, and for each pair that was kept."""
+    def facts(self, pairs: int, what: str = "pair") -> dict[str, Any]:
+        """For the manifest: by step, in total, and for each pair (or `what` else was made)."""
         whole = self.total()
         usd = whole.known(whole.usd)
         return {
             **whole.facts(),
-            "usd_per_pair": None if usd is None or not pairs else round(usd / pairs, 9),
+            f"usd_per_{what}": None if usd is None or not pairs else round(usd / pairs, 9),
             "steps": {step: cost.facts() for step, cost in self.steps.items()},
         }
 

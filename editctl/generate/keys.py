@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
+from editctl.formats import COT
 from editctl.interfaces import Identified, Request, Teacher
 from editctl.manifest import redact
 
@@ -38,4 +39,6 @@ def identity_of(teacher: Teacher, request: Request) -> Mapping[str, Any]:
         "temperature": request.temperature,
         "max_tokens": request.max_tokens,
         "seed": request.seed,
+        # Left out where it says nothing new: completions of former runs keep their keys.
+        **({} if request.format == COT else {"format": request.format}),
     }

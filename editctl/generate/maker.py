@@ -4,29 +4,35 @@ EDIT (arXiv 2405.19737) calls the three prompts CEP, CCP and AHP. A generator th
 answer: it knows no teacher, waits for nothing, opens and prints nothing.
 """
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from typing import get_args
 
 from editctl.answers.verdicts import read_surface
-from editctl.generate.clean import Checked, check, speaks_of_hint
-from editctl.generate.settings import FIRST_TEMPERATURE, LAST_TEMPERATURE, TEMPERATURE_STEP, Settings
+from editctl.generate.clean import Checked
+from editctl.generate.mining import most_alike
+from editctl.generate.rounds import Asking, together
+from editctl.generate.settings import Settings
 from editctl.generate.shots import Shots
+from editctl.generate.written import check, leaks_hint
 from editctl.interfaces import CallFailed, Completion, Message, Rendering, Request
 from editctl.prompts import MISTAKES, Templates
-from editctl.records import Chain, DualChain, Origin, Question, Reject, Step
+from editctl.records import Chain, DualChain, Origin, Question, Reject, Step, VerdictName
 from editctl.student import with_options
 
 NOT_RECORDED = "not-recorded"
+NO_MINED_PAIR, NOT_ASKED = "no-mined-pair", "not-asked"
 FINAL = ("truncated",)
 """Reasons that another try at the same limits would only pay for again."""
-STEP_OF: dict[Origin, Step] = {"sampled": "explain", "corrupted": "corrupt", "rectified": "rectify"}
+STEP_OF: dict[Origin, Step] = {
+    "sampled": "explain",
+    "mined": "explain",
+    "corrupted": "corrupt",
+    "rectified": "rectify",
+}
 
 Accept = Callable[[Checked], str | None]
 Outcome = DualChain | Reject
-T = TypeVar("T")
-Asking = Generator[Request, Completion | CallFailed, T]
-"""Yields what to ask, is sent what came of it, returns what it was about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,20 +56,34 @@ class Maker:
     templates: Templates
     settings: Settings
     shots: Shots = field(default_factory=Shots)
+    steps: Collection[Step] = get_args(Step)
+    """What the teacher can be asked."""
 
     def make(self, number: int, question: Question) -> Asking[Outcome]:
         """The outcome of the `number`-th question (from 0)."""
         if read_surface(question.answer or "", question).answer is None:
             # Nothing a teacher could say to it would be right: not worth a call.
             return _reject(question, "explain", Tried(reason="no-gold"))
-        explained = yield from self._try("explain", question, _accept_any)
-        if explained.checked is None or explained.reason:
-            return _reject(question, "explain", explained)
-        if explained.checked.verdict.verdict == "right":
-            return (yield from self._corrupt(number, question, explained.checked))
-        return (yield from self._rectify(question, explained.checked))
+        numbers = range(self.settings.samples)
+        samples = yield from together([self._try("explain", question, _accept_any, sample=one) for one in numbers])
+        read = [one for one in samples if one.checked is not None and one.reason is None]
+        right, wrong = _of_verdict("right", read), _of_verdict("wrong", read)
+        if right and wrong and self.settings.mine:
+            return self._mined(question, right, wrong)
+        if right:
+            return (yield from self._corrupt(number, question, right[0]))
+        if wrong:
+            return (yield from self._rectify(question, wrong[0]))
+        return _reject(question, "explain", samples[0])
+
+    def _mined(self, question: Question, right: Sequence[Checked], wrong: Sequence[Checked]) -> DualChain:
+        """A pair that nothing more is paid for."""
+        first, second = most_alike([one.text for one in right], [one.text for one in wrong])
+        return self._dual(question, self._chain(right[first], "sampled"), self._chain(wrong[second], "mined"), None)
 
     def _corrupt(self, number: int, question: Question, right: Checked) -> Asking[DualChain]:
+        if "corrupt" not in self.steps:
+            return self._dual(question, self._chain(right, "sampled"), None, self._not_asked())
         mistake = self.settings.mistakes[number % len(self.settings.mistakes)]
 
         def accept(checked: Checked) -> str | None:
@@ -78,15 +98,22 @@ class Maker:
         return self._dual(question, self._chain(right, "sampled"), wrong, tried.reason)
 
     def _rectify(self, question: Question, wrong: Checked) -> Asking[Outcome]:
+        if "rectify" not in self.steps:
+            return _reject(question, "rectify", Tried(reason=self._not_asked()))
+
         def accept(checked: Checked) -> str | None:
             if checked.verdict.verdict != "right":
                 return "other-answer"
-            return "hint-leak" if speaks_of_hint(checked.text, question) else None
+            return "hint-leak" if leaks_hint(checked, question) else None
 
         tried = yield from self._try("rectify", question, accept)
         if tried.checked is None or tried.reason:
             return _reject(question, "rectify", tried)
         return self._dual(question, self._chain(tried.checked, "rectified"), self._chain(wrong, "sampled"), None)
+
+    def _not_asked(self) -> str:
+        """Why a question of a teacher that only explains ends without a pair."""
+        return NO_MINED_PAIR if self.settings.mine else NOT_ASKED
 
     def _dual(self, question: Question, right: Chain, wrong: Chain | None, reason: str | None) -> DualChain:
         return DualChain(
@@ -104,12 +131,14 @@ class Maker:
         accept: Accept,
         mistake: str | None = None,
         chain: str | None = None,
+        sample: int = 0,
     ) -> Asking[Tried]:
         """Ask until the answer is accepted, at most `attempts` times."""
         last = Tried()
         messages = Rendering(lambda: self.render(step, question, mistake, chain))
         for attempt in range(1, self.settings.attempts + 1):
-            answer = yield self._request(step, question, messages, mistake, chain, attempt)
+            request = self._request(step, question, messages, mistake, chain, attempt)
+            (answer,) = yield (replace(request, sample=sample),)
             if isinstance(answer, CallFailed):
                 return _failed(answer, last, attempt)
             checked = check(answer, question, self.settings)
@@ -130,15 +159,12 @@ class Maker:
             "task": question.task,
             "answer": question.answer,
             "conclusion": self.settings.conclusion,
+            "format": self.settings.format,
             "mistake": mistake,
             "chain": chain,
             "shots": self.shots.choose(question, with_wrong=step == "corrupt"),
         }
-        turns, fixed = self.templates.render(_template(step, mistake), values)
-        if self.settings.system is None:
-            return turns, fixed
-        own = Message(role="system", content=self.settings.system)
-        return (own, *(turn for turn in turns if turn["role"] != "system")), fixed
+        return with_system(*self.templates.render(_template(step, mistake), values), self.settings.system)
 
     def _request(
         self,
@@ -154,10 +180,11 @@ class Maker:
             step=step,
             messages=messages,
             template=_template(step, mistake),
+            format=self.settings.format,
             mistake=mistake,
             chain=chain,
             attempt=attempt,
-            temperature=round(min(FIRST_TEMPERATURE + TEMPERATURE_STEP * (attempt - 1), LAST_TEMPERATURE), 2),
+            temperature=self.settings.temperature_of(step, attempt),
             max_tokens=self.settings.max_tokens,
             seed=self.settings.seed,
         )
@@ -170,11 +197,23 @@ class Maker:
             mistake=mistake,
             template=_template(STEP_OF[origin], mistake),
             reasoning=checked.reasoning,
+            sections=checked.sections,
         )
+
+
+def with_system(turns: tuple[Message, ...], fixed: int, system: str | None) -> tuple[tuple[Message, ...], int]:
+    """A rendered prompt with the user's own system turn, where there is one, in place of the template's."""
+    if system is None:
+        return turns, fixed
+    return (Message(role="system", content=system), *(turn for turn in turns if turn["role"] != "system")), fixed
 
 
 def _accept_any(_: Checked) -> None:
     return None
+
+
+def _of_verdict(verdict: VerdictName, read: Sequence[Tried]) -> list[Checked]:
+    return [one.checked for one in read if one.checked is not None and one.checked.verdict.verdict == verdict]
 
 
 def _failed(failure: CallFailed, last: Tried, attempt: int) -> Tried:

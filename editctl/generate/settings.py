@@ -7,8 +7,12 @@ from typing import Literal, get_args
 from editctl.answers.conclusion import CANONICAL
 from editctl.errors import UsageError, near_misses
 from editctl.options import parse_pairs
+from editctl.records import Step
 
 FIRST_TEMPERATURE = 0.2
+SAMPLING_TEMPERATURE = 0.7
+"""Of a first try, where several explanations of a question are to differ."""
+LABELLING_TEMPERATURE = 0.0
 TEMPERATURE_STEP = 0.2
 LAST_TEMPERATURE = 1.0
 Reasoning = Literal["keep", "use", "drop"]
@@ -40,7 +44,17 @@ class Settings:
     mine: bool = False
     """Pair the most alike right and wrong samples before any other step is paid for."""
     temperature: float | None = None
-    """Of a first try; None is 0.2, and 0.7 where there are several samples."""
+    """Of a step's first try; None is 0.2, 0.7 for several explanations of one question, 0 for labels."""
+
+    def temperature_of(self, step: Step, attempt: int) -> float:
+        """Of a try (from 1): 0.2 more than the one before, up to 1, and never below the first."""
+        first = self._first_temperature(step) if self.temperature is None else self.temperature
+        return max(first, round(min(first + TEMPERATURE_STEP * (attempt - 1), LAST_TEMPERATURE), 2))
+
+    def _first_temperature(self, step: Step) -> float:
+        if step == "label":
+            return LABELLING_TEMPERATURE
+        return SAMPLING_TEMPERATURE if step == "explain" and self.samples > 1 else FIRST_TEMPERATURE
 
 
 def deal(weights: dict[str, int]) -> tuple[str, ...]:

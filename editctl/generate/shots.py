@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from editctl.fields import Fields
+from editctl.formats import COT, FORMATS, Format, FormatFault
 from editctl.jsonl import FieldError, Row
 from editctl.records import Question
 from editctl.student import with_options
@@ -41,13 +42,13 @@ class Shots:
         return [shot for shot, _ in zip(fit, range(self.most), strict=False)]
 
 
-def shot_from(row: Row) -> Shot:
+def shot_from(row: Row, format: Format = FORMATS[COT]) -> Shot:
     """An example from a row of `question, answer, right` and perhaps `wrong, task, choices`.
 
-    `right` and `wrong` are texts or chains, so that a file of dual chains will do. Raises FieldError.
+    `right` and `wrong` are texts or chains in the format, so that a file of dual chains will do. Raises FieldError.
     """
     fields = Fields(row)
-    right = _chain_text(fields, "right")
+    right = _chain_text(fields, "right", format)
     if right is None:
         raise FieldError("right", "is missing: an example needs a right chain")
     question = Question(id="", question=fields.text("question"), choices=fields.optional_texts("choices"))
@@ -55,13 +56,21 @@ def shot_from(row: Row) -> Shot:
         question=with_options(question),
         answer=fields.optional_text("answer") or "",
         right=right,
-        wrong=_chain_text(fields, "wrong"),
+        wrong=_chain_text(fields, "wrong", format),
         task=fields.optional_text("task"),
     )
 
 
-def _chain_text(fields: Fields, key: str) -> str | None:
+def _chain_text(fields: Fields, key: str, format: Format) -> str | None:
     value: Any = fields.row.get(key)
-    if isinstance(value, dict):
-        return Fields(value, f"{key}.").text("text")
-    return fields.optional_text(key)
+    is_chain = isinstance(value, dict)
+    text = Fields(value, f"{key}.").text("text") if is_chain else fields.optional_text(key)
+    if text is None or not (format.sections or (is_chain and value.get("sections"))):
+        return text
+    try:
+        if not format.sections:
+            raise FormatFault("other-sections", "it has sections")
+        return format.render(format.parse(text))
+    except FormatFault as error:
+        message = f"is no example of format {format.name} ({error}); make them with the same --format"
+        raise FieldError(key, message) from error

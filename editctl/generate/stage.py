@@ -7,16 +7,21 @@ import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from editctl.errors import BudgetReached, Terminated
+from editctl.formats import format_of
 from editctl.generate.asking import Asker
-from editctl.generate.maker import Asking, Maker, Outcome
+from editctl.generate.maker import Maker, Outcome
+from editctl.generate.rounds import Answer, Asking, Round
 from editctl.interfaces import CallFailed, Completion, Immediate, Request
 from editctl.records import Question
 
-Task = asyncio.Task[Outcome | None]
-Numbered = Iterator[tuple[int, Question]]
+In = TypeVar("In")
+"""What is asked about: a question, or a row that is to be labelled."""
+Out = TypeVar("Out")
+"""What it comes to."""
+Make = Callable[[int, In], Asking[Out]]
 MOST_AT_ONCE = 256
 
 
@@ -31,9 +36,9 @@ class Shard:
         """How many of `total` questions are in the part."""
         return None if total is None else len(range(self.index, total, self.count))
 
-    def of(self, questions: Iterable[Question]) -> Numbered:
-        """The part's questions, with their numbers in the whole: those decide which mistake is asked for."""
-        return ((number, one) for number, one in enumerate(questions) if number % self.count == self.index)
+    def of(self, items: Iterable[In]) -> Iterator[tuple[int, In]]:
+        """What is in the part, with its numbers in the whole: those decide which mistake is asked for."""
+        return ((number, one) for number, one in enumerate(items) if number % self.count == self.index)
 
 
 def make_dual_chains(
@@ -47,12 +52,29 @@ def make_dual_chains(
         BudgetReached: after the last outcome that could be finished; questions without one are left out.
         EditctlError: what stops the whole run (a wrong key, a broken template).
     """
-    numbered = (shard or Shard()).of(questions)
+    apart = format_of(maker.settings.format).runner is not None
+    return in_order(questions, maker.make, asker, window=window, shard=shard, apart=apart)
+
+
+def in_order(
+    items: Iterable[In],
+    make: Make[In, Out],
+    asker: Asker,
+    *,
+    window: int = 128,
+    shard: Shard | None = None,
+    apart: bool = False,
+) -> Generator[Out, None, None]:
+    """As `make_dual_chains`, of anything that `make` knows how to ask about.
+
+    `apart`: what `make` does with an answer may take seconds (it runs programs), and is done off the event loop.
+    """
+    numbered = (shard or Shard()).of(items)
     teacher = asker.teacher
     if teacher.offline and isinstance(teacher, Immediate):
-        yield from _at_once(numbered, maker, asker, teacher.complete_now)
+        yield from _at_once(numbered, make, asker, teacher.complete_now)
         return
-    run = _Run(numbered, maker, asker, window)
+    run = _Run(numbered, make, asker, window, apart)
     with asyncio.Runner() as runner, _Terminable(runner.get_loop()) as terminable:
         stream = run.in_order()
         try:
@@ -65,8 +87,11 @@ def make_dual_chains(
 
 
 def _at_once(
-    numbered: Numbered, maker: Maker, asker: Asker, answer: Callable[[Request], Completion]
-) -> Iterator[Outcome]:
+    numbered: Iterator[tuple[int, In]],
+    make: Make[In, Out],
+    asker: Asker,
+    answer: Callable[[Request], Completion],
+) -> Iterator[Out]:
     """One question after the other, without an event loop."""
     rendered = set()
 
@@ -78,24 +103,27 @@ def _at_once(
         return answer(request)
 
     try:
-        for number, question in numbered:
-            yield finish(maker.make(number, question), answer_of)
+        for number, item in numbered:
+            yield finish(make(number, item), answer_of)
     finally:
         asyncio.run(asker.teacher.close())
 
 
-def finish(asking: Asking[Outcome], answer: Callable[[Request], Completion]) -> Outcome:
-    """What becomes of one question when a function answers all it asks."""
+def finish(asking: Asking[Out], answer: Callable[[Request], Completion]) -> Out:
+    """What becomes of one question when a function answers all it asks, one call after the other."""
+
+    def said(request: Request) -> Answer:
+        try:
+            return answer(request)
+        except CallFailed as failure:
+            return failure
+
     try:
-        request = next(asking)
+        calls = next(asking)
         while True:
-            try:
-                said: Completion | CallFailed = answer(request)
-            except CallFailed as failure:
-                said = failure
-            request = asking.send(said)
+            calls = asking.send([said(request) for request in calls])
     except StopIteration as end:
-        outcome: Outcome = end.value
+        outcome: Out = end.value
         return outcome
 
 
@@ -128,14 +156,14 @@ class _Terminable:
             raise Terminated(Terminated.exit_code) from None
 
 
-async def _next(stream: AsyncGenerator[list[Outcome], None], terminable: _Terminable) -> list[Outcome]:
+async def _next(stream: AsyncGenerator[list[Out], None], terminable: _Terminable) -> list[Out]:
     terminable.waits = asyncio.current_task()
     if terminable.arrived:  # as the task before was ending, which could no longer be cancelled
         raise asyncio.CancelledError
     return await anext(stream, [])
 
 
-async def _close(stream: AsyncGenerator[list[Outcome], None], asker: Asker) -> None:
+async def _close(stream: AsyncGenerator[list[Out], None], asker: Asker) -> None:
     await asker.land()
     # A signal can stop the loop in the middle of `_next`, which then still holds the stream.
     left = asyncio.all_tasks() - {asyncio.current_task()}
@@ -149,19 +177,20 @@ async def _close(stream: AsyncGenerator[list[Outcome], None], asker: Asker) -> N
 
 
 @dataclass(slots=True)
-class _Run:
+class _Run(Generic[In, Out]):
     """The questions under way."""
 
-    numbered: Numbered
-    maker: Maker
+    numbered: Iterator[tuple[int, In]]
+    make: Make[In, Out]
     asker: Asker
     most: int
+    apart: bool = False
     reached: BudgetReached | None = None
     """Set once a call could pass the cap: nothing new is begun, what needs no further call is finished."""
-    window: deque[Task] = field(default_factory=deque)
+    window: "deque[asyncio.Task[Out | None]]" = field(default_factory=deque)
     broken: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def in_order(self) -> AsyncGenerator[list[Outcome], None]:
+    async def in_order(self) -> AsyncGenerator[list[Out], None]:
         """Lists of outcomes, each as long as what is ready."""
         await self.asker.begin()
         watch = asyncio.ensure_future(self.broken.wait())
@@ -184,37 +213,46 @@ class _Run:
     def _fill(self) -> None:
         if self.reached is not None:
             return
-        for _, (number, question) in zip(range(self.most - len(self.window)), self.numbered, strict=False):
-            task = asyncio.ensure_future(self._outcome(number, question))
+        for _, (number, item) in zip(range(self.most - len(self.window)), self.numbered, strict=False):
+            task = asyncio.ensure_future(self._outcome(number, item))
             task.add_done_callback(self._note)
             self.window.append(task)
 
-    async def _outcome(self, number: int, question: Question) -> Outcome | None:
+    async def _outcome(self, number: int, item: In) -> Out | None:
         """None where the budget ended before the question did."""
         try:
-            outcome = await self._made(self.maker.make(number, question))
+            outcome = await self._made(self.make(number, item))
             self.asker.finished += 1
             return outcome
         except BudgetReached as reached:
             self.reached = reached
             return None
 
-    async def _made(self, asking: Asking[Outcome]) -> Outcome:
-        try:
-            request = next(asking)
-            while True:
-                request = asking.send(await self._said(request))
-        except StopIteration as end:
-            outcome: Outcome = end.value
-            return outcome
+    async def _made(self, asking: Asking[Out]) -> Out:
+        calls = _step(asking, None)
+        while not isinstance(calls, _Ended):
+            answers = await self._answers(calls)
+            calls = await asyncio.to_thread(_step, asking, answers) if self.apart else _step(asking, answers)
+        return calls.outcome
 
-    async def _said(self, request: Request) -> Completion | CallFailed:
+    async def _answers(self, calls: Round) -> list[Answer]:
+        if len(calls) == 1:
+            said = [await self._said(calls[0])]
+        else:
+            said = await asyncio.gather(*map(self._said, calls))
+        for one in said:
+            if isinstance(one, BudgetReached):
+                raise one
+        return [one for one in said if not isinstance(one, BudgetReached)]
+
+    async def _said(self, request: Request) -> Answer | BudgetReached:
+        """A cap that is reached is told at the end of the round: the other calls of it are being paid."""
         try:
             return await self.asker.ask(request)
-        except CallFailed as failure:
+        except (CallFailed, BudgetReached) as failure:
             return failure
 
-    def _note(self, task: Task) -> None:
+    def _note(self, task: "asyncio.Task[Out | None]") -> None:
         """What stops one question stops the run, wherever in the window it stands."""
         if not task.cancelled() and task.exception() is not None:
             self.broken.set()
@@ -224,8 +262,8 @@ class _Run:
             if task.done() and not task.cancelled():
                 task.result()
 
-    def _ready(self) -> list[Outcome]:
-        ready: list[Outcome] = []
+    def _ready(self) -> list[Out]:
+        ready: list[Out] = []
         while self.window and _is_whole(self.window[0]) and len(ready) < MOST_AT_ONCE:
             outcome = self.window.popleft().result()
             if outcome is not None:
@@ -233,5 +271,19 @@ class _Run:
         return ready
 
 
-def _is_whole(task: Task) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Ended(Generic[Out]):
+    """What a generator returned. StopIteration itself can't leave a thread."""
+
+    outcome: Out
+
+
+def _step(asking: Asking[Out], answers: list[Answer] | None) -> "Round | _Ended[Out]":
+    try:
+        return next(asking) if answers is None else asking.send(answers)
+    except StopIteration as end:
+        return _Ended(end.value)
+
+
+def _is_whole(task: asyncio.Task[Any]) -> bool:
     return task.done() and task.exception() is None

@@ -19,7 +19,7 @@ from editctl.errors import UsageError
 from editctl.records import Runner
 from editctl.sandbox.guard import Crashed, Guard, GuardedError, NotStarted, Overrun
 from editctl.sandbox.results import MOST_CHARACTERS, Unreadable, failure, result_text, short
-from editctl.sandbox.snippets import LONGEST, calls_solution, program_text, unfenced
+from editctl.sandbox.snippets import EQUATION_FENCES, LONGEST, calls_solution, program_text, unfenced
 
 Status = Literal["ok", "error", "timeout", "no-ans", "unsupported", "unsolved"]
 SECONDS = 5.0
@@ -192,7 +192,7 @@ class Solver:
             return Outcome(status="error", detail=f"a text of more than {LONGEST} characters")
         guard = self._free.get()
         try:
-            status, answer = guard.call(unfenced(text, ("", "equations", "eot", "text")))
+            status, answer = guard.call(unfenced(text, EQUATION_FENCES))
         except Overrun as error:
             return Outcome(status="timeout" if error.limit == "time" else "error", detail=str(error))
         except NotStarted:
@@ -233,7 +233,7 @@ def close() -> None:
 def _shared(runner: Runner) -> Sandbox | Solver:
     kinds: dict[Runner, Callable[[], Sandbox | Solver]] = {"python": Sandbox, "equations": Solver}
     if runner not in _open():
-        _open()[runner] = kinds[runner]()
+        _open().setdefault(runner, kinds[runner]())  # one for all, whichever thread comes first
     return _open()[runner]
 
 

@@ -6,6 +6,10 @@ import textwrap
 LONGEST = 100_000
 """Characters of a text that are worth running: nothing a model writes as an answer is longer."""
 
+PYTHON_FENCES = ("python", "py", "python3", "pycon")
+"""Marks of fences that hold a program."""
+EQUATION_FENCES = ("", "equations", "eot", "text")
+"""Marks of fences that hold equations."""
 _FENCE = re.compile(
     r"^[ \t]*(?:```|~~~)[ \t]*(?P<language>[\w+-]*)[^\n]*\n(?P<body>.*?)(?:^[ \t]*(?:```|~~~)|\Z)", re.M | re.S
 )
@@ -25,10 +29,15 @@ MATH_NAMES = (
 
 
 def program_text(text: str) -> str:
-    """The Python of a model's text, its line numbers those of the fenced block where there is one."""
-    lines = unfenced(text, ("python", "py", "python3", "pycon")).expandtabs(8).split("\n")
-    program = _first_line_flush(textwrap.dedent("\n".join(_without_prompts(lines))))
+    """The Python of a model's text as it is run: `written_program`, and star imports of `math` spelt out."""
+    program = written_program(text)
     return _ALL_OF_MATH.sub(lambda found: f"{found['before']} {', '.join(MATH_NAMES)}", program)
+
+
+def written_program(text: str) -> str:
+    """The Python of a model's text, its line numbers those of the fenced block where there is one."""
+    lines = unfenced(text, PYTHON_FENCES).expandtabs(8).split("\n")
+    return _first_line_flush(textwrap.dedent("\n".join(_without_prompts(lines))))
 
 
 def unfenced(text: str, languages: tuple[str, ...]) -> str:

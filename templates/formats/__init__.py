@@ -1,0 +1,1 @@
+"""How a solution of each chain format is to be written: one Jinja file each, chosen with `gen-dual --format NAME`."""
