@@ -1,4 +1,4 @@
-"""Where questions come from: files of four formats, stdin, generated tasks, question sets by name. Converts nothing."""
+"""Where questions come from: files of four formats, stdin, generated tasks, sets by name, datasets of the hub."""
 
 import itertools
 import os
@@ -8,6 +8,8 @@ from pathlib import Path
 from editctl import toytasks
 from editctl.errors import UsageError, near_misses
 from editctl.files import STDIO, InputFile
+from editctl.hub_names import PREFIX
+from editctl.hub_sources import count_hub, read_hub
 from editctl.interfaces import Task
 from editctl.jsonl import locate
 from editctl.questions import QuestionReader
@@ -60,6 +62,8 @@ def _count(name: str, load_task: Callable[[str], Task], shelf: Shelf) -> int | N
         return toytasks.parse_source(name, load_task).n
     if is_set(name):
         return shelf.count(name)
+    if name.startswith(PREFIX):
+        return count_hub(name, shelf.notes)
     path = Path(name)
     if path.suffix not in (".jsonl", ".ndjson") or not path.is_file():
         return None
@@ -74,8 +78,8 @@ def _open_source(
         return _unique(name, toytasks.questions(toytasks.parse_source(name, load_task)), reader)
     if is_set(name):
         return _unique(name, shelf.questions(name, open_input), reader)
-    if name.startswith("hf:"):
-        raise UsageError(f"{name}: save the dataset as .jsonl or .parquet first; hub sources are not read yet")
+    if name.startswith(PREFIX):
+        return read_hub(name, reader, open_input, shelf.notes)
     _refuse_bare_name(name)
     format_of(name)  # a name that can't be read is not opened
     source = open_input(name)

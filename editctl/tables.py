@@ -46,7 +46,7 @@ def format_of(path: str) -> str:
     if suffix not in (".jsonl", ".json", ".csv", ".parquet"):
         raise UsageError(
             f"{path}: questions are read from .jsonl, .json, .csv and .parquet files, "
-            "`-` for stdin, toy:NAME for generated ones, or a question set by its name"
+            "`-` for stdin, toy:NAME for generated ones, hf:ORG/NAME for a dataset, or a question set by its name"
         )
     return suffix
 
@@ -140,18 +140,22 @@ def _parquet_rows(source: InputFile) -> NumberedRows:
             rows = itertools.chain.from_iterable(batch.to_pylist() for batch in table.iter_batches(1000))
             for number, row in _numbered(rows):
                 with locate(source.name, number):
-                    values = {key: _json_value(key, value) for key, value in row.items()}
+                    values = {key: json_value(key, value) for key, value in row.items()}
                 yield number, values
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"is no parquet file: {str(error).splitlines()[0]}", file=source.name) from error
 
 
-def _json_value(key: str, value: Any) -> Any:
-    """A parquet value as JSON can spell it: NaN, which pandas writes for a missing value, is null; dates are text."""
+def json_value(key: str, value: Any) -> Any:
+    """A parquet value as JSON can spell it: NaN, which pandas writes for a missing value, is null; dates are text.
+
+    Raises:
+        FieldError: for the field `key`, where the value is infinite or bytes.
+    """
     if isinstance(value, dict):
-        return {name: _json_value(f"{key}.{name}", inner) for name, inner in value.items()}
+        return {name: json_value(f"{key}.{name}", inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_json_value(key, inner) for inner in value]
+        return [json_value(key, inner) for inner in value]
     if isinstance(value, float) and not math.isfinite(value):
         if math.isnan(value):
             return None

@@ -112,7 +112,8 @@ class Hub:
             return 200, [{"type": "file", "path": one, "size": len(data), "oid": "0"} for one, data in files.items()]
         if rest.startswith("resolve/"):
             wanted = rest.split("/", 2)[2]
-            return (200, files[wanted]) if wanted in files else (404, {"error": "Entry not found"})
+            missing = {"error": "Entry not found", "code": "EntryNotFound"}
+            return (200, files[wanted]) if wanted in files else (404, missing)
         if rest not in ("", "revision/main", f"revision/{COMMIT}"):
             return 404, {"error": "Revision not found", "code": "RevisionNotFound"}
         return 200, {"id": name, "sha": COMMIT, "siblings": [{"rfilename": one} for one in files]}

@@ -87,7 +87,8 @@ Questions = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="QUESTIONS",
-        help="Question files, - for stdin, toy:NAME?n=200&split=train|test|ood, or sets such as bbh?split=test&seed=0.",
+        help="Question files, - for stdin, toy:NAME?n=200&split=train|test|ood, sets such as bbh?split=test&seed=0, "
+        "or datasets hf:ORG/NAME[/CONFIG][:SPLIT].",
     ),
 ]
 DataDir = Annotated[

@@ -30,7 +30,7 @@ def fetch(repository: str, patterns: Sequence[str], revision: str | None) -> Pat
 
     if not sys.stderr.isatty():
         disable_progress_bars()
-    fault = _fault(repository, revision)
+    fault = fault_of(repository, revision)
     try:
         folder = snapshot_download(
             repository,
@@ -40,11 +40,11 @@ def fetch(repository: str, patterns: Sequence[str], revision: str | None) -> Pat
             local_files_only=fault is not None,
         )
     except (httpx.HTTPError, OSError, ValueError) as error:  # ValueError: a revision that is no name
-        raise HubError(f"the hub's {repository} is not to be had ({_reason(fault or error)})") from error
+        raise HubError(f"the hub's {repository} is not to be had ({reason_of(fault or error)})") from error
     return Path(folder)
 
 
-def _fault(repository: str, revision: str | None) -> BaseException | None:
+def fault_of(repository: str, revision: str | None) -> BaseException | None:
     """Why the hub does not tell of a repository; asked here, since the library waits for a silent hub without end."""
     import httpx
     from huggingface_hub import HfApi
@@ -56,7 +56,8 @@ def _fault(repository: str, revision: str | None) -> BaseException | None:
     return None
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """Why a repository is not to be had, in words; for what `fault_of` gives and the hub library raises."""
     import httpx
     from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
