@@ -7,11 +7,12 @@ import contextlib
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from editctl import slots
 from editctl.errors import InputError, UsageError, near_misses
 from editctl.whereabouts import check_absent, hub_fault, near_folders
 
@@ -34,6 +35,11 @@ class Student:
     origin: Origin
     adapters: tuple[str, ...] = ()
     """Names of the LoRA adapters the model already carries."""
+
+    @property
+    def encoder_decoder(self) -> bool:
+        """Whether one half of the model reads the prompt and the other writes (T5); else it goes on from the prompt."""
+        return bool(getattr(self.model.config, "is_encoder_decoder", False))
 
 
 def run_facts(folder: str) -> dict[str, Any] | None:
@@ -63,7 +69,8 @@ def check_name(spec: str) -> None:
         if not path.is_dir():
             raise UsageError(f"student {spec}: is a file; name a model folder, a hub id or {TINY}")
         if not any((path / name).is_file() for name in ("config.json", ADAPTER_FILE)):
-            raise UsageError(f"student {spec}: the folder holds no model (no config.json, no {ADAPTER_FILE})")
+            nothing = f"the folder holds no model (no config.json, no {ADAPTER_FILE})"
+            raise UsageError(f"student {spec}: {slots.told(path) or nothing}")
         return
     if near_misses(spec, [TINY]).startswith("did you mean"):
         raise UsageError(f"unknown student {spec!r}; {near_misses(spec, [TINY])}")
@@ -100,8 +107,9 @@ def load(
         fault = hub_fault(base)
         more = {"trust_remote_code": trust_remote_code, "local_files_only": bool(fault)}
         tokenizer = AutoTokenizer.from_pretrained(words, **more)
+        kind = _class_of(base, more)
         more |= {"dtype": torch_dtype}
-        model = _four_bit(base, device, more) if four_bit else _whole(base, more, weights)
+        model = _four_bit(kind, base, device, more) if four_bit else _whole(kind, base, more, weights)
         if adapted:
             model = _with_adapter(model, spec, weights)
     except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as error:
@@ -110,20 +118,26 @@ def load(
     return Student(spec, model, tokenizer, "pretrained", ("start",) if adapted else ())
 
 
-def _whole(base: str, more: dict[str, Any], weights: bool) -> Any:
+def _class_of(base: str, where: Mapping[str, Any]) -> Any:
+    """The class that loads it: models of two halves (T5) have one of their own."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    config = AutoConfig.from_pretrained(base, **where)
+    return AutoModelForSeq2SeqLM if getattr(config, "is_encoder_decoder", False) else AutoModelForCausalLM
+
+
+def _whole(kind: Any, base: str, more: dict[str, Any], weights: bool) -> Any:
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
 
     if weights:
-        model, found = AutoModelForCausalLM.from_pretrained(base, output_loading_info=True, **more)
+        model, found = kind.from_pretrained(base, output_loading_info=True, **more)
         _check_whole(found)
         return model
     where = {name: more[name] for name in ("trust_remote_code", "local_files_only")}
     config = AutoConfig.from_pretrained(base, **where)
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(
-            config, dtype=more["dtype"], trust_remote_code=more["trust_remote_code"]
-        )
+        return kind.from_config(config, dtype=more["dtype"], trust_remote_code=more["trust_remote_code"])
 
 
 def _check_whole(found: dict[str, Any]) -> None:
@@ -135,11 +149,11 @@ def _check_whole(found: dict[str, Any]) -> None:
         raise ValueError(f"its weights are not whole: {', '.join(lacking[:3])}{more} missing or of another shape")
 
 
-def _four_bit(base: str, device: str, more: dict[str, Any]) -> Any:
+def _four_bit(kind: Any, base: str, device: str, more: dict[str, Any]) -> Any:
     """QLoRA's base (Dettmers et al. 2023): 4-bit NormalFloat with double quantisation."""
     import importlib.util
 
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import BitsAndBytesConfig
 
     if importlib.util.find_spec("bitsandbytes") is None:
         raise UsageError("--four-bit needs bitsandbytes: pip install bitsandbytes")
@@ -149,7 +163,7 @@ def _four_bit(base: str, device: str, more: dict[str, Any]) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=more["dtype"],
     )
-    return AutoModelForCausalLM.from_pretrained(base, quantization_config=quantisation, device_map={"": device}, **more)
+    return kind.from_pretrained(base, quantization_config=quantisation, device_map={"": device}, **more)
 
 
 def _base_of(folder: Path) -> str:
@@ -177,6 +191,48 @@ def calm_peft() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
         yield
+
+
+def reads_apart(spec: str) -> bool:
+    """Whether a student is an encoder-decoder, by its configuration alone; False where that can't be had."""
+    from transformers import AutoConfig
+
+    if spec == TINY:
+        return False
+    folder = Path(spec)
+    try:
+        base = _base_of(folder) if (folder / ADAPTER_FILE).is_file() else spec
+        config = AutoConfig.from_pretrained(base, local_files_only=bool(hub_fault(base)))
+    except (OSError, ValueError, ImportError, KeyError):
+        return False
+    return bool(getattr(config, "is_encoder_decoder", False))
+
+
+def decoder_start(student: Student) -> int:
+    """The token that an encoder-decoder's own text begins behind: what its model puts before labels.
+
+    Raises:
+        UsageError: a model that does not say.
+    """
+    import torch
+
+    inner = student.model.get_base_model() if hasattr(student.model, "get_base_model") else student.model
+    shift = getattr(inner, "prepare_decoder_input_ids_from_labels", None)
+    try:
+        start = inner.config.decoder_start_token_id if shift is None else int(shift(labels=torch.tensor([[1]]))[0, 0])
+    except ValueError:
+        start = None
+    if start is None:
+        raise UsageError(f"student {student.name}: its config.json names no decoder_start_token_id")
+    return int(start)
+
+
+def positions_of(config: Any) -> tuple[int | None, int | None]:
+    """Most tokens that a model can read, and that its decoder can hold; None where it has no such limit."""
+    common = getattr(config, "max_position_embeddings", None)
+    limits = (getattr(config, f"max_{half}_position_embeddings", None) or common for half in ("encoder", "decoder"))
+    most_read, most_held = limits
+    return most_read, most_held
 
 
 def load_tokenizer(spec: str) -> Any:

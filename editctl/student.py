@@ -52,14 +52,16 @@ def lead(prompt_text: str, target: str, style: Style, gap: bool = True) -> str:
     return " " if gap and style == "plain" and touching else ""
 
 
-def choose_style(wanted: str, has_template: bool) -> Style:
-    """`auto` is chat where the tokenizer has a chat template.
+def choose_style(wanted: str, has_template: bool, encoder_decoder: bool = False) -> Style:
+    """`auto` is chat where the tokenizer has a chat template and the student is no encoder-decoder.
 
     Raises:
-        UsageError: an unknown style, or chat where there is no template.
+        UsageError: an unknown style, or chat where there is no template or no use for it.
     """
     if wanted not in ("auto", *get_args(Style)):
         raise UsageError(f"prompt style {wanted!r} is unknown; use auto, plain or chat")
     if wanted == "chat" and not has_template:
         raise UsageError("prompt style chat: the student's tokenizer has no chat template; use plain")
-    return "plain" if wanted == "plain" or not has_template else "chat"
+    if wanted == "chat" and encoder_decoder:
+        raise UsageError("prompt style chat: an encoder-decoder student takes no turns; use plain")
+    return "plain" if wanted == "plain" or not has_template or encoder_decoder else "chat"

@@ -10,6 +10,7 @@ from typing import Any
 from editctl.errors import UsageError
 from editctl.records import Prompt, Span, WeightedSpan
 from editctl.student import Style, lead, render
+from editctl.writing import Writing
 
 _STAND_IN = "EDITCTLSTANDIN"
 """Stands for the user's text while a chat template is cut into its parts."""
@@ -27,19 +28,24 @@ class Encoded:
 class Codec:
     """One student's tokenizer and prompt style."""
 
-    def __init__(self, tokenizer: Any, style: Style, *, gap: bool = True) -> None:
-        """`gap`: whether a space joins prompt and target in plain style.
+    def __init__(self, tokenizer: Any, style: Style, *, gap: bool = True, encoder_decoder: bool = False) -> None:
+        """`gap`: whether a space joins prompt and target in plain style; `encoder_decoder`: the prompt is read whole,
+        closed by the end token, and the target is a text of its own.
 
         Raises:
-            UsageError: a tokenizer that has no offsets or no end token.
+            UsageError: a tokenizer that has no offsets or no end token, or an encoder-decoder student in chat style.
         """
         if not getattr(tokenizer, "is_fast", False):
             raise UsageError("the student's tokenizer is a slow one; editctl needs offset mappings (a tokenizer.json)")
         if tokenizer.eos_token_id is None:
             raise UsageError("the student's tokenizer has no end-of-text token, so it could never learn to stop")
+        if encoder_decoder and style == "chat":
+            raise UsageError("prompt style chat: an encoder-decoder student takes no turns; use plain")
         self.tokenizer = tokenizer
         self.style = style
         self.gap = gap
+        self.encoder_decoder = encoder_decoder
+        self.writing = Writing.of(tokenizer) if encoder_decoder else None
         self.special = _special_tokens(tokenizer)
         self.start = self._start()
         self.end = self._end_of_turn() if style == "chat" else int(tokenizer.eos_token_id)
@@ -75,8 +81,28 @@ class Codec:
         """What the student reads, as text."""
         return render(prompt, self.style, self.tokenizer, self.gap)
 
+    def lead(self, prompt: Prompt, target: str) -> str:
+        """What joins prompt and target; nothing where they are two texts."""
+        return "" if self.encoder_decoder else lead(self.text(prompt), target, self.style, self.gap)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of a target's ids, as a student wrote them; special tokens are no part of it."""
+        if self.writing is not None:
+            return self.writing.decode(ids)
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def _write(self, text: str) -> tuple[tuple[int, ...], tuple[Span, ...]]:
+        """A whole text of an encoder-decoder student."""
+        if self.writing is None:
+            return self._ids(text, special=False)
+        ids, offsets = self.writing.encode(text)
+        return tuple(ids), tuple(offsets)
+
     def prompt(self, prompt: Prompt) -> tuple[int, ...]:
         """Ids of what the student reads. Special tokens spelled out in data stay plain text."""
+        if self.encoder_decoder:
+            read = self._write(self.text(prompt))[0]
+            return (*self.start, *read, self.end) if read else ()
         if self.style == "plain":
             return self.start + self._ids(self.text(prompt), special=False)[0]
         if not self._holds_special(prompt.user, prompt.forced):
@@ -92,8 +118,10 @@ class Codec:
         else (a merge across the border) the target is tokenised as a continuation of its own.
         """
         prompt_ids = self.prompt(prompt)
+        if self.encoder_decoder:
+            return self._apart(prompt_ids, target)
         text = self.text(prompt)
-        gap = lead(text, target, self.style, self.gap)
+        gap = self.lead(prompt, target)
         if self.style == "plain" or not self._holds_special(prompt.user, prompt.forced, target):
             ids, offsets = self._ids(text + gap + target, special=self.style == "chat")
             border = len(prompt_ids) - len(self.start)
@@ -101,6 +129,14 @@ class Codec:
                 return Encoded(prompt_ids, ids[border:], _shifted(offsets[border:], len(text) + len(gap), len(target)))
         ids, offsets = self._ids(gap + target, special=False)
         return Encoded(prompt_ids, ids, _shifted(offsets, len(gap), len(target)))
+
+    def _apart(self, prompt: tuple[int, ...], target: str) -> Encoded:
+        """The target as a text of its own. One space before it is left out where the tokenizer would not tell."""
+        bare = target[1:] if target[:1] == " " else target
+        if bare != target and self._ids(bare, special=False)[0] != self._ids(target, special=False)[0]:
+            bare = target
+        ids, offsets = self._write(bare)
+        return Encoded(prompt, ids, _shifted(offsets, len(bare) - len(target), len(target)))
 
 
 def _special_tokens(tokenizer: Any) -> dict[str, int]:

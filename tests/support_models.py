@@ -194,7 +194,7 @@ def run(
     """Plan and train as the command does; checkpoints go into `folder`, or away with it."""
     choices.setdefault("lora", Lora(r=4, alpha=8, dropout=0.0))
     settings = Settings(**choices)
-    codec = Codec(student.tokenizer, style)
+    codec = Codec(student.tokenizer, style, encoder_decoder=student.encoder_decoder)
     planned = plan(recipe, options, alignments, codec, settings, weight_mode(student, settings))
     with tempfile.TemporaryDirectory() as temporary:
         state = RunState(folder or Path(temporary))

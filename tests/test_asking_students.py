@@ -17,9 +17,10 @@ from editctl.errors import UsageError
 from editctl.evaluate.asking import taught_works, works
 from editctl.evaluate.engine import Ask, Failed, Sampling, Told, Written
 from editctl.evaluate.engines.local import LocalEngine
-from editctl.evaluate.engines.weights import _hash_of, adapter_effect
+from editctl.evaluate.engines.weights import adapter_effect
 from editctl.evaluate.journal import Generation, Journal
 from editctl.evaluate.judging import judged
+from editctl.fingerprints import hash_of
 from editctl.models import Student
 from editctl.recipe import DecodeStep
 from editctl.recipes.cascod import Cascod, CascodOptions
@@ -213,9 +214,9 @@ def test_files_are_told_apart_by_any_part(tmp_path: Path) -> None:
             content[-1 if number == 1 else 3_500_000] = 1
         (folder / "model.safetensors").write_bytes(content)
         (folder / "tokenizer_config.json").write_text(f'{{"chat_template": "{number // 3}"}}')
-    assert len({_hash_of(folder) for folder in (folders[0], folders[1], folders[3])}) == 3
+    assert len({hash_of(folder) for folder in (folders[0], folders[1], folders[3])}) == 3
     (folders[0] / "editctl.json").write_text("{}")
-    assert _hash_of(folders[0]) == _hash_of(folders[0])
+    assert hash_of(folders[0]) == hash_of(folders[0])
 
 
 FORBIDDEN = {

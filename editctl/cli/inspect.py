@@ -78,7 +78,7 @@ def _prepare(
 ) -> tuple[list["Alignment"], "Lens", Sequence["Stage"]]:
     from editctl import registry
     from editctl.cli.training import recipe_options
-    from editctl.models import check_name
+    from editctl.models import check_name, reads_apart
     from editctl.student import choose_style
     from editctl.tokens import Codec
     from editctl.train.sight.view import Lens
@@ -90,8 +90,9 @@ def _prepare(
     choose_style(values["prompt_style"], True)
     alignments = _read(session, values["aligned"])
     tokenizer = _tokenizer(values["student"], method, chosen, alignments)
-    style = choose_style(values["prompt_style"], bool(tokenizer.chat_template))
-    codec = Codec(tokenizer, style, gap=values["gap"])
+    apart = reads_apart(values["student"])
+    style = choose_style(values["prompt_style"], bool(tokenizer.chat_template), apart)
+    codec = Codec(tokenizer, style, gap=values["gap"], encoder_decoder=apart)
     return alignments, Lens(method, chosen, codec, values["max_length"]), stages
 
 

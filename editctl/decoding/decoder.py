@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
+from editctl.decoding.apart import COMPACT, ApartBatch
 from editctl.decoding.cache import Cache, Memory, assemble, can_hold
 from editctl.decoding.fallback import by_generate
-from editctl.decoding.row import Done, Job, Row
-from editctl.models import Student
+from editctl.decoding.row import Done, Job, Row, draws
+from editctl.models import Student, decoder_start
+from editctl.tokens import Codec
 
-COMPACT = 8
-"""Finished texts leave the batch when they are one in this many."""
 MOST_READ_AGAIN = 64
 """Texts that differ from what is remembered by more tokens than this are read anew, apart from the others."""
 
@@ -26,13 +26,25 @@ Told = Callable[[int, Done], None]
 class Decoder:
     """Writes with one student."""
 
-    def __init__(self, student: Student, *, end: int, temperature: float = 0.0, top_p: float = 1.0) -> None:
-        """`end`: the token that ends a text; temperature 0 takes the likeliest token."""
+    def __init__(
+        self,
+        student: Student,
+        *,
+        end: int,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        codec: Codec | None = None,
+    ) -> None:
+        """`end`: the token that ends a text; temperature 0 takes the likeliest token. `codec`: how the student's ids
+        are read, where its tokenizer alone does not know."""
         self.model = student.model
         self.tokenizer = student.tokenizer
         self.end = end
         self.temperature = temperature
         self.top_p = top_p
+        self.codec = codec
+        self.apart = student.encoder_decoder
+        self.opening = (decoder_start(student), *(codec.start if codec else ())) if self.apart else ()
         self.remembers = can_hold(student.model)
         inner = student.model.get_base_model() if hasattr(student.model, "get_base_model") else student.model
         self._takes = set(inspect.signature(inner.forward).parameters)
@@ -53,6 +65,9 @@ class Decoder:
         self.model.eval()
         rows = [Row(place, job, self.end, self._text) for place, job in jobs.items()]
         with torch.inference_mode():
+            if self.apart:
+                ApartBatch(self, rows).run(told)
+                return {}
             if not self.remembers:
                 by_generate(self.model, rows, told, temperature=self.temperature, top_p=self.top_p)
                 return {}
@@ -62,6 +77,8 @@ class Decoder:
         return kept or {}
 
     def _text(self, ids: Any) -> str:
+        if self.codec is not None:
+            return self.codec.decode(ids)
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))
 
     def logits(self, ids: Any, mask: Any, positions: Any, cache: Cache) -> Any:
@@ -119,18 +136,8 @@ class _Batch:
         device = next(decoder.model.parameters()).device
         self.mask_BT = mask_BT.to(device)
         self.positions_BT = (self.mask_BT.cumsum(-1) - 1).clamp(min=0)[:, -fresh:]
-        self.draws_BL = self._draws(device)
+        self.draws_BL = draws(rows, device, drawn=bool(decoder.temperature))
         self.logits_BV = self._read(ids_BT[:, -fresh:].to(device))
-
-    def _draws(self, device: Any) -> Any:
-        """Each row's random numbers, drawn from its own seed."""
-        most = max(row.job.limit for row in self.rows)
-        drawn = torch.zeros((len(self.rows), most))
-        if self.decoder.temperature:
-            for number, row in enumerate(self.rows):
-                own = torch.Generator().manual_seed(row.job.seed)
-                drawn[number, : row.job.limit] = torch.rand(row.job.limit, generator=own)
-        return drawn.to(device)
 
     def _read(self, ids_BN: Any) -> Any:
         return self.decoder.logits(ids_BN, self.mask_BT, self.positions_BT, self.cache)

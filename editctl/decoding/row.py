@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,8 @@ class Row:
     decode: Callable[[Sequence[int]], str]
     """From tokens to text."""
     written: list[int] = field(default_factory=list)
+    ended: bool = False
+    """Told already; it stays in its batch until others leave it too."""
 
     def take(self, token: int) -> Done | None:
         """Go on by one token; the whole once it has ended."""
@@ -55,3 +58,15 @@ class Row:
 
     def _done(self, *, cut: bool) -> Done:
         return Done(ids=tuple(self.written), text=self.decode(self.written), cut=cut)
+
+
+def draws(rows: Sequence[Row], device: Any, *, drawn: bool) -> Any:
+    """Each row's random numbers, drawn from its own seed; (rows, longest text), zeros where nothing is drawn."""
+    import torch
+
+    most = max(row.job.limit for row in rows)
+    drawn_BL = torch.zeros((len(rows), most))
+    for number, row in enumerate(rows if drawn else ()):
+        own = torch.Generator().manual_seed(row.job.seed)
+        drawn_BL[number, : row.job.limit] = torch.rand(row.job.limit, generator=own)
+    return drawn_BL.to(device)

@@ -31,7 +31,7 @@ _MOVES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 """Beginnings that change the base weights too, so that the adapter means nothing on the original base."""
 
 
-_USUAL = (("q_proj", "v_proj"), ("qkv_proj",), ("query_key_value",), ("c_attn",))
+_USUAL = (("q_proj", "v_proj"), ("q", "v"), ("qkv_proj",), ("query_key_value",), ("c_attn",))
 """Names of query and value projections, in models that peft has no choice of its own for."""
 
 
@@ -82,8 +82,13 @@ def _config(student: Student, lora: Lora) -> Any:
         target_modules=_chosen(student, lora),
         # GPT-2 keeps its matrices the other way round.
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in student.model.modules()),
-        task_type="CAUSAL_LM",
+        task_type=_task(student),
     )
+
+
+def _task(student: Student) -> str:
+    """What peft calls it; it decides which class wraps the model."""
+    return "SEQ_2_SEQ_LM" if student.encoder_decoder else "CAUSAL_LM"
 
 
 def _chosen(student: Student, lora: Lora) -> Any:
@@ -294,7 +299,7 @@ def _joined_config(student: Student, layers: Sequence[LoraLayer], rank: int) -> 
         "layers_pattern": None,
         "fan_in_fan_out": any(config.fan_in_fan_out for config in configs),
         "init_lora_weights": True,
-        "task_type": "CAUSAL_LM",
+        "task_type": _task(student),
     }
 
 

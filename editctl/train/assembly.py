@@ -3,7 +3,7 @@
 import inspect
 from typing import Any
 
-from editctl.models import Student
+from editctl.models import Student, decoder_start
 from editctl.tokens import Codec
 from editctl.train.checkpoints import COMPLETE, END, Progress, StageFolder
 from editctl.train.engine.batch import Collator, Step
@@ -40,6 +40,7 @@ def assemble(
         codec.end,  # what padding is made of is never looked at; a pad token may have no row in the embeddings
         room,
         packed=finding.attention is not None,
+        opening=(decoder_start(student), *codec.start) if student.encoder_decoder else None,
         process=arguments.process_index,
         processes=arguments.world_size,
     )

@@ -60,7 +60,11 @@ def _step_tokens(item: Planned, settings: Settings) -> int:
 
 
 def _step_places(item: Planned, settings: Settings) -> int:
-    return max(1, item.data.weighted_tokens() * settings.batch_questions // len(item.data.groups))
+    """Places of an update whose logits are computed; an encoder-decoder's are those of all its targets."""
+    examples = [one for group in item.data.groups for one in group.examples]
+    all_targets = sum(len(one.target) for one in examples)
+    places = all_targets if examples[0].apart else item.data.weighted_tokens()
+    return max(1, places * settings.batch_questions // len(item.data.groups))
 
 
 def _activations(config: Any, tokens: int, size: int, again: bool) -> int:

@@ -9,7 +9,7 @@ from editctl.decoding.row import Done, Job
 from editctl.errors import UsageError
 from editctl.evaluate.engine import Ask, Failed, Sampling, Told, Written
 from editctl.evaluate.engines.weights import adapter_effect
-from editctl.models import Student
+from editctl.models import Student, positions_of
 from editctl.records import Prompt
 from editctl.tokens import Codec
 
@@ -39,12 +39,15 @@ class LocalEngine:
         self.sampling = sampling
         self.batch_tokens = batch_tokens
         self.steps = steps
-        self.decoder = Decoder(student, end=codec.end, temperature=sampling.temperature, top_p=sampling.top_p)
+        self.decoder = Decoder(
+            student, end=codec.end, temperature=sampling.temperature, top_p=sampling.top_p, codec=codec
+        )
         self.short_of_room = 0
         """Texts that had less room than was asked for."""
         self._identity = dict(identity or {})
-        config = student.model.config.get_text_config(decoder=True)
-        self.positions: int | None = getattr(config, "max_position_embeddings", None)
+        self.apart = student.encoder_decoder
+        config = student.model.config
+        self.readable, self.positions = positions_of(config if self.apart else config.get_text_config(decoder=True))
 
     def batches(self, prompts: Sequence[Prompt], limit: int) -> list[list[int]]:
         """Prompts of like length together, the longest first."""
@@ -64,12 +67,16 @@ class LocalEngine:
 
     def prove(self, prompts: Sequence[Prompt]) -> list[str]:
         """What to warn of. Raises UsageError where a trained adapter changes nothing."""
-        effect = adapter_effect(self.student, [self.codec.prompt(prompt) for prompt in prompts])
+        read = [self.codec.prompt(prompt) for prompt in prompts]
+        effect = adapter_effect(self.student, read, self.decoder.opening)
         return ["the adapter was never trained: the student answers as its base"] if effect == 0 else []
 
     def room(self, ids: Sequence[int], limit: int) -> int:
-        """New tokens that fit behind a prompt, at most `limit`."""
-        return limit if self.positions is None else min(limit, self.positions - len(ids))
+        """New tokens that fit behind a prompt, at most `limit`; an encoder-decoder's prompt stands elsewhere."""
+        if self.apart and self.readable is not None and len(ids) > self.readable:
+            return 0
+        before = len(self.decoder.opening) if self.apart else len(ids)
+        return limit if self.positions is None else min(limit, self.positions - before)
 
     def facts(self) -> Mapping[str, Any]:
         """The weights, their precision, how tokens are chosen and batched, and the libraries that compute."""

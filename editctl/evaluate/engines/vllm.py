@@ -48,6 +48,8 @@ class VllmEngine:
             UsageError: vllm is missing or can't load the student, or its adapter changes nothing.
         """
         check_name(spec)
+        if codec.encoder_decoder:
+            raise UsageError(f"student {spec}: vllm serves no encoder-decoder students; use --engine local")
         self.name = spec
         self._vllm = _vllm()
         self._codec = codec
@@ -135,7 +137,7 @@ class VllmEngine:
         ids, end = list(output.token_ids), self._codec.end
         ended = end in ids
         ids = ids[: ids.index(end)] if ended else ids
-        text = str(self._codec.tokenizer.decode(ids, skip_special_tokens=True))
+        text = self._codec.decode(ids)
         for stop in ask.stop:
             text = text.partition(stop)[0]
         return Written(text=text, tokens=len(ids), cut=output.finish_reason == "length" and not ended)

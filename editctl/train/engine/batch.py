@@ -4,14 +4,14 @@ A row is what one forward pass takes: a packed row of tries, or padded examples 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from editctl.train.engine.groups import Group
-from editctl.train.engine.layout import Room, dealt, packed_rows, padded_rows
+from editctl.train.engine.layout import Room, apart_rows, dealt, packed_rows, padded_rows
 from editctl.train.engine.loss import coefficients
 from editctl.train.engine.trie import Branch, Trie, grow, join
 
@@ -43,11 +43,15 @@ class Row:
     """True for tokens of the wrong side."""
     plain: bool
     """Every logit that is computed serves one target, in their order: there is nothing to pick."""
+    read_BR: Tensor | None = None
+    """What an encoder reads, R tokens, padded on the right; `ids_BT` are then what its decoder is given."""
+    read_mask_BR: Tensor | None = None
+    """1 for real tokens of these."""
 
     @property
     def size(self) -> int:
         """Tokens computed, padding included."""
-        return int(self.ids_BT.numel())
+        return int(self.ids_BT.numel() + (0 if self.read_BR is None else self.read_BR.numel()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +69,25 @@ class Collator:
     """Lays out a step's groups in rows and takes one process's share of them."""
 
     def __init__(
-        self, normaliser: str, pad: int, room: Room, *, packed: bool = True, process: int = 0, processes: int = 1
+        self,
+        normaliser: str,
+        pad: int,
+        room: Room,
+        *,
+        packed: bool = True,
+        opening: tuple[int, ...] | None = None,
+        process: int = 0,
+        processes: int = 1,
     ) -> None:
-        """`packed`: tries in rows; else padded examples. Every process must be given the same groups."""
+        """`packed`: tries in rows; else padded examples. Every process must be given the same groups.
+
+        `opening`: of an encoder-decoder, what its decoder is given before the target.
+        """
         self.normaliser = normaliser
         self.pad = pad
         self.room = room
         self.packed = packed
+        self.opening = opening
         self.process = process
         self.processes = processes
 
@@ -82,6 +98,10 @@ class Collator:
         return {"step": Step(tuple(rows), tuple(group.question_id for group in groups), tokens)}
 
     def _rows(self, grouped: list[list[Branch]]) -> list[Row]:
+        opening = self.opening
+        if opening is not None:
+            pairs = apart_rows([branch for group in grouped for branch in group], self.room, self.processes)
+            return [apart_row(row, self.pad, opening) for row in dealt(pairs, self.process, self.processes, list)]
         if self.packed:
             tries = packed_rows([grow(group) for group in grouped], self.room, self.processes)
             return [packed_row(row) for row in dealt(tries, self.process, self.processes, list)]
@@ -138,6 +158,19 @@ def padded_row(examples: Sequence[Branch], pad: int) -> Row:
     mask_BT[:, 0] = 1
     wrong_B = torch.tensor([example.wrong for example in examples] or [False])
     return _pick(ids_BT, mask_BT, scales_BT, wrong_B)
+
+
+def apart_row(examples: Sequence[Branch], pad: int, opening: tuple[int, ...]) -> Row:
+    """Prompts for the encoder and, padded for themselves, the decoder's opening and targets."""
+    targets = [Branch(opening + one.ids[one.border :], len(opening), one.coefficients, one.wrong) for one in examples]
+    width = max((one.border for one in examples), default=1)
+    read_BR = torch.full((max(1, len(examples)), width), pad, dtype=torch.long)
+    mask_BR = torch.zeros_like(read_BR)
+    for number, one in enumerate(examples):
+        read_BR[number, : one.border] = torch.tensor(one.ids[: one.border])
+        mask_BR[number, : one.border] = 1
+    mask_BR[:, 0] = 1
+    return replace(padded_row(targets, pad), read_BR=read_BR, read_mask_BR=mask_BR)
 
 
 def _pick(ids_BT: Tensor, mask_BT: Tensor, scales_BT: Tensor, wrong_B: Tensor) -> Row:

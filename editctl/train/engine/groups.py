@@ -25,6 +25,8 @@ class Weighted:
     share: float
     wrong: bool
     """True where the loss is reported in the wrong part."""
+    apart: bool = field(default=False, repr=False)
+    """Prompt and target are two sequences, as an encoder-decoder student has them."""
 
     @property
     def length(self) -> int:
@@ -53,7 +55,12 @@ class StageData:
         return sum(example.length for group in self.groups for example in group.examples)
 
     def merged_tokens(self) -> int:
-        """Tokens that packed rows of one pass hold: what a question's examples share counts once."""
+        """Tokens that packed rows of one pass hold: what a question's examples share counts once.
+
+        Where prompt and target stand apart nothing is shared.
+        """
+        if any(example.apart for group in self.groups[:1] for example in group.examples):
+            return self.tokens()
         return sum(merged_length([one.prompt + one.target for one in group.examples]) for group in self.groups)
 
     def weighted_tokens(self) -> int:
@@ -104,4 +111,5 @@ def weigh(example: Example, codec: Codec) -> Weighted:
         whole=len(target),
         share=example.share,
         wrong=example.side == "wrong",
+        apart=codec.encoder_decoder,
     )

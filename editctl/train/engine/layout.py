@@ -58,6 +58,26 @@ def padded_rows(branches: Sequence[Branch], room: Room, processes: int = 1) -> l
     return rows
 
 
+def apart_rows(branches: Sequence[Branch], room: Room, processes: int = 1) -> list[list[Branch]]:
+    """Examples whose prompts are read apart from their targets; both sides are padded to their longest.
+
+    Logits of all places of the targets count: such models compute them all.
+    """
+    tokens = room.tokens
+    if processes > 1:
+        longest = max((len(branch.ids) for branch in branches), default=0)
+        tokens = min(tokens, max(ceil(sum(len(branch.ids) for branch in branches) / processes), longest))
+    rows: list[list[Branch]] = []
+    for branch in sorted(branches, key=lambda branch: (-branch.border, -len(branch.ids))):
+        row = [*(rows[-1] if rows else ()), branch]
+        read, held = max(one.border for one in row), max(len(one.ids) - one.border for one in row)
+        if len(row) > 1 and len(row) * (read + held) <= tokens and len(row) * held <= room.places:
+            rows[-1] = row
+        else:
+            rows.append([branch])
+    return rows
+
+
 def _fits(row: Sequence[Branch], branch: Branch, tokens: int, places: int) -> bool:
     rows = len(row) + 1
     counted = sum(sum(map(bool, one.coefficients)) for one in (*row, branch))

@@ -152,6 +152,9 @@ def logits(model: Any, row: Row, attention: Attention | None) -> Tensor:
         assert attention is not None
         inputs["attention_mask"] = masks(attention, row.exits_T, row.depths_T, _mask_dtype(model))
         inputs["position_ids"] = row.depths_T[None]
+    elif row.read_BR is not None:
+        own = {"decoder_input_ids": row.ids_BT, "decoder_attention_mask": row.mask_BT}
+        inputs |= {"input_ids": row.read_BR, "attention_mask": row.read_mask_BR, **own}
     else:
         inputs["attention_mask"] = row.mask_BT
     if takes_places(model):

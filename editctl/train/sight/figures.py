@@ -112,5 +112,8 @@ def _costs(groups: Sequence[Group]) -> tuple[int, int, int, int]:
         ]
         trie = grow(branches)
         own = (sum(len(branch.ids) - 1 for branch in branches), len(trie.ids), len(trie.sources), trie.places)
+        if group.examples[0].apart:  # nothing is shared, and the decoder's first token stands for the last one
+            read = sum(example.length for example in group.examples)
+            own = (read, read, len(trie.sources), len(trie.sources))
         totals = [total + count for total, count in zip(totals, own, strict=True)]
     return totals[0], totals[1], totals[2], totals[3]

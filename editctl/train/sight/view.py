@@ -9,7 +9,6 @@ from typing import Any
 
 from editctl.recipe import Recipe, Stage
 from editctl.records import Alignment, Example, Span
-from editctl.student import lead
 from editctl.tokens import Codec, Encoded, token_weights
 from editctl.train.engine.groups import Group, build
 from editctl.train.sight.parts import token_parts
@@ -99,12 +98,12 @@ def _units(
     kept: int,
 ) -> tuple[Unit, ...]:
     units = []
-    gap, done = lead(codec.text(example.prompt), example.target, codec.style, codec.gap), 0
+    gap, done = codec.lead(example.prompt, example.target), 0
     for first, last in _runs(encoded.offsets):
         start, end = _extent(encoded.offsets[first:last])
         ids, text = encoded.target[first:last], example.target[start:end]
         if not text:
-            text = str(codec.tokenizer.decode(ids)) or gap or _names(codec, ids)[0]
+            text = codec.decode(ids) or gap or _names(codec, ids)[0]
             start, end = _own_place(text, example.target, done, start)
         units.append(
             Unit(
