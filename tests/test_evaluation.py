@@ -16,9 +16,10 @@ import torch
 from editctl.errors import EditctlError
 from editctl.evaluate.asking import Asker, Work, seed_of, taught_works, works
 from editctl.evaluate.engine import Ask, Failed, Told, Written
-from editctl.evaluate.engines.weights import adapter_effect, identity
+from editctl.evaluate.engines.weights import adapter_effect
 from editctl.evaluate.journal import ENDING, Journal
 from editctl.files import sha256_of
+from editctl.fingerprints import identity
 from editctl.manifest import find, save
 from editctl.models import load
 from editctl.recipe import DecodeStep

@@ -24,6 +24,8 @@ import pytest
 from editctl.rows import alignment_to_row
 from tests.support_cli import lines
 from tests.support_models import pairs, saved
+from tests.support_slots import RECIPE
+from tests.support_slots import STAGES as SLOT_STAGES
 
 pytestmark = pytest.mark.full
 
@@ -33,7 +35,14 @@ STUDENTS = {
     "lora": ("-s", "base", "--lora-r", "2", "--lora-dropout", "0.2"),
     "full": ("-s", "base", "--full"),
     "tiny": ("-s", "tiny"),
+    "slots": ("-s", "base", "--lora-r", "2", "--lora-dropout", "0.2", "-r", "two.py:Two"),
 }
+STAGES = {"lora": ("1-imitate", "2-key-steps"), "slots": SLOT_STAGES}
+HALVES = {
+    "lora": (2, 5, 6, 7, 8, 9, 15, 18, 19),
+    "slots": (2, 5, 6, 10, 11, 15, 16, 17),  # the last two are the students of the slots
+}
+"""Files of weights that are cut in the middle."""
 CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.chmod", "shutil.copyfile")
 LOADED = (
     "torch",
@@ -138,6 +147,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pairs and a student with dropout of its own."""
     folder = tmp_path_factory.mktemp("kills")
     (folder / "aligned.jsonl").write_text(lines(alignment_to_row(one) for one in pairs(6)))
+    (folder / "two.py").write_text(RECIPE)
     saved(folder / "base")
     config = json.loads((folder / "base/config.json").read_text())
     (folder / "base/config.json").write_text(json.dumps({**config, "attention_dropout": 0.2}))
@@ -175,7 +185,7 @@ def room(place: Path, name: str) -> Path:
     """A folder for one run, with the files it is made of."""
     folder = place / name
     folder.mkdir()
-    for one in ("aligned.jsonl", "base"):
+    for one in ("aligned.jsonl", "base", "two.py"):
         (folder / one).symlink_to(place / one)
     return folder
 
@@ -188,11 +198,11 @@ def said(folder: Path) -> str:
 def results(folder: Path) -> dict[str, Any]:
     """What a run came to: its files by their bytes, but what its run file says of clocks and folders."""
     run = folder / "run"
-    found: dict[str, Any] = {path.name: path.read_bytes() for path in sorted(run.iterdir())}
+    files = sorted(path for path in run.rglob("*") if path.is_file() and path.name != "adapter_config.json")
+    found: dict[str, Any] = {str(path.relative_to(run)): path.read_bytes() for path in files}
     facts = json.loads(found.pop("editctl.json"))
     facts.pop("lineage")
     found.pop("README.md")
-    found.pop("adapter_config.json", None)
     for record in facts["history"]:
         record.pop("tokens_per_second")
         record.pop("memory_mb")
@@ -235,14 +245,16 @@ def together(points: Sequence[Any], size: int = 4) -> Iterator[Sequence[Any]]:
         yield points[start : start + size]
 
 
-@pytest.mark.parametrize("student", ["lora"])
+@pytest.mark.parametrize("student", ["lora", "slots"])
 def test_killed_before_any_change_to_the_disk(
     student: str, place: Path, calm: dict[str, Any], started: Callable[..., BaseProcess]
 ) -> None:
-    """Every second one of the first stage, each one of the second and of the swap into place."""
+    """Every third one of the first half, each one of the second and of the swap into place; of several slots every
+    fifth one, and each while their students are written."""
     changes = calm["changes"]
     assert changes > 40
-    points = [*range(1, changes // 2, 3), *range(changes // 2, changes + 1)]
+    dense = changes // 2 if student == "lora" else changes - 30
+    points = [*range(1, dense, 3 if student == "lora" else 5), *range(dense, changes + 1)]
     for some in together(points):
         folders = [room(place, f"change-{point}") for point in some]
         lives = [started(folder, student, shot=Shot(change=point)) for folder, point in zip(folders, some, strict=True)]
@@ -250,12 +262,12 @@ def test_killed_before_any_change_to_the_disk(
         assert_goes_on(folders, student, dict(calm), started)
 
 
-@pytest.mark.parametrize("student", ["lora"])
+@pytest.mark.parametrize("student", ["lora", "slots"])
 def test_killed_in_the_middle_of_a_file_of_weights(
     student: str, place: Path, calm: dict[str, Any], started: Callable[..., BaseProcess]
 ) -> None:
     """A checkpoint has four: weights, optimizer, schedule, random numbers. Then the end, then the next stage."""
-    for some in together([2, 5, 6, 7, 8, 9, 15, 18, 19]):
+    for some in together(HALVES[student]):
         folders = [room(place, f"half-{point}") for point in some]
         lives = [started(folder, student, shot=Shot(half=point)) for folder, point in zip(folders, some, strict=True)]
         assert [ended(one) for one in lives] == [-9] * len(some)
@@ -283,14 +295,14 @@ def test_killed_again_and_again_at_random(
     assert_goes_on([folder], student, calm, started)
 
 
-@pytest.mark.parametrize("student", ["lora"])
+@pytest.mark.parametrize("student", ["lora", "slots"])
 def test_the_command_itself_is_killed(student: str, place: Path, calm: dict[str, Any]) -> None:
-    """In both stages, at some moment after their first checkpoint was begun."""
-    folder = room(place, "command")
+    """In each stage, at some moment after their first checkpoint was begun."""
+    folder = room(place, f"command-{student}")
     line = [sys.executable, "-m", "editctl", *OPTIONS, *STUDENTS[student], "--resume"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "EDITCTL_STATE": str(place / "state")}
     chance = random.Random(7)
-    for stage in ("1-imitate", "2-key-steps"):
+    for stage in STAGES[student]:
         with (
             (folder / "said").open("w") as out,
             subprocess.Popen(

@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from editctl.errors import UsageError
+from editctl.slots import SLOTS, found_in, is_single, place_of, slots_in
 
 if TYPE_CHECKING:
     from editctl.evaluate.engine import Engine, Sampling
     from editctl.progress import Talk
     from editctl.recipe import DecodeStep
     from editctl.tokens import Codec
-
-SLOTS = "slots"
-"""Folder of a run that holds one student for each slot of its recipe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +26,44 @@ class _Wish:
     sampling: "Sampling"
     steps: int
     """How often a text is asked for in one conversation."""
+
+
+def check_student(values: Mapping[str, Any], run: Mapping[str, Any] | None) -> None:
+    """Look at the student's folder, or those of all its slots, before anything is read.
+
+    Raises:
+        UsageError: a folder without a model; one student of several where nothing says how it is asked alone.
+    """
+    from editctl.models import check_name
+
+    name = values["student"]
+    above = run_around(Path(name))
+    if above is not None and values["recipe"] is None:
+        raise UsageError(
+            f"student {name}: is one of the students of {above}, which answer together: evaluate {above}; to ask this "
+            "one alone, say how with --recipe"
+        )
+    if values["api_base"] is not None:
+        return
+    slots = slots_in(run)
+    if is_single(slots) and not found_in(Path(name)):
+        check_name(name)
+        return
+    # Which slots another recipe asks shows when its engines are made.
+    for slot in slots if values["recipe"] in (None, (run or {}).get("recipe")) else ():
+        place = place_of(Path(name), slot, slots)
+        if not place.is_dir():
+            raise UsageError(f"student {name}: its student for slot {slot} is missing: there is no {place}")
+        check_name(str(place))
+
+
+def run_around(folder: Path) -> Path | None:
+    """The run of which a folder is one slot; None where it is something else."""
+    from editctl.models import RUN_FILE
+
+    above = folder.resolve().parent
+    inside = above.name == SLOTS and (above.parent / RUN_FILE).is_file()
+    return folder.parent.parent if inside else None
 
 
 def make_engines(
@@ -45,8 +81,7 @@ def make_engines(
     sampling = Sampling(temperature=values["temperature"], top_p=values["top_p"])
     _check_sampling(values)
     slots = list(dict.fromkeys(step.slot for step in plan))
-    if kind == "server" and len(slots) > 1:
-        raise UsageError(f"--api-base: this recipe asks {len(slots)} students ({', '.join(slots)}); a server is one")
+    _check_several(kind, slots)
     make = {"local": _local, "server": _server, "vllm": _vllm}[kind]
     engines: dict[str, Engine] = {}
     try:
@@ -58,6 +93,14 @@ def make_engines(
             engine.close()
         raise
     return engines
+
+
+def _check_several(kind: str, slots: Sequence[str]) -> None:
+    many = f"this recipe asks {len(slots)} students ({', '.join(slots)})"
+    if kind == "server" and len(slots) > 1:
+        raise UsageError(f"--api-base: {many}; a server is one")
+    if kind == "vllm" and len(slots) > 1:
+        raise UsageError(f"--engine vllm: {many}, and vLLM takes the whole GPU for one; use --engine local")
 
 
 def _kind(values: Mapping[str, Any]) -> str:
@@ -88,18 +131,18 @@ def _folder(student: str, slot: str, slots: Sequence[str]) -> str:
     return student
 
 
-def _codec(values: Mapping[str, Any], run: Mapping[str, Any] | None, tokenizer: Any) -> "Codec":
+def _codec(values: Mapping[str, Any], run: Mapping[str, Any] | None, tokenizer: Any, *, apart: bool) -> "Codec":
     from editctl.student import choose_style
     from editctl.tokens import Codec
 
     style = values["prompt_style"] or (run or {}).get("prompt_style") or "auto"
-    chosen = choose_style(style, bool(tokenizer.chat_template))
-    return Codec(tokenizer, chosen, gap=bool((run or {}).get("gap", True)))
+    chosen = choose_style(style, bool(tokenizer.chat_template), apart)
+    return Codec(tokenizer, chosen, gap=bool((run or {}).get("gap", True)), encoder_decoder=apart)
 
 
 def _local(wish: _Wish) -> "Engine":
     from editctl.evaluate.engines.local import LocalEngine
-    from editctl.evaluate.engines.weights import identity
+    from editctl.fingerprints import identity
     from editctl.models import load, pick_device
 
     values = wish.values
@@ -111,7 +154,7 @@ def _local(wish: _Wish) -> "Engine":
     )
     return LocalEngine(
         loaded,
-        _codec(values, wish.run, loaded.tokenizer),
+        _codec(values, wish.run, loaded.tokenizer, apart=loaded.encoder_decoder),
         wish.sampling,
         batch_tokens=values["batch_tokens"],
         steps=wish.steps,
@@ -122,11 +165,16 @@ def _local(wish: _Wish) -> "Engine":
 def _server(wish: _Wish) -> "Engine":
     from editctl.evaluate.engines.server import ServerEngine
     from editctl.evaluate.engines.wire import Patience
-    from editctl.models import load_tokenizer
+    from editctl.models import load_tokenizer, reads_apart
 
     values = wish.values
     here = Path(wish.student).is_dir()
-    codec = _codec(values, wish.run, load_tokenizer(wish.student)) if here else None
+    codec = _codec(values, wish.run, load_tokenizer(wish.student), apart=reads_apart(wish.student)) if here else None
+    if codec is not None and codec.writing is not None and codec.writing.loses:
+        raise UsageError(
+            f"student {wish.student}: line breaks and other characters that its tokenizer loses are written by spare "
+            "tokens, which servers leave out; ask it in this process, without --api-base"
+        )
     return ServerEngine(
         values["api_model"] or (Path(wish.student).resolve().name if here else wish.student),
         api_base=values["api_base"],
@@ -155,11 +203,11 @@ def _endpoint(values: Mapping[str, Any], codec: "Codec | None") -> Any:
 
 def _vllm(wish: _Wish) -> "Engine":
     from editctl.evaluate.engines.vllm import VllmEngine
-    from editctl.evaluate.engines.weights import identity
-    from editctl.models import load_tokenizer
+    from editctl.fingerprints import identity
+    from editctl.models import load_tokenizer, reads_apart
 
     values = wish.values
-    codec = _codec(values, wish.run, load_tokenizer(wish.student))
+    codec = _codec(values, wish.run, load_tokenizer(wish.student), apart=reads_apart(wish.student))
     return VllmEngine(
         wish.student,
         codec,

@@ -103,17 +103,17 @@ def evaluate(
 
 
 def _run(session: Session, talk: "Talk", values: dict[str, Any]) -> "tuple[dict[str, Any], Evaluation]":
+    from editctl.cli.engines import check_student
     from editctl.cli.evaluating import Evaluation
     from editctl.evaluate.figures.score import score
-    from editctl.models import TINY, check_name, run_facts
+    from editctl.models import TINY, run_facts
 
     if values["student"] == TINY:
         raise UsageError(
             "tiny has no weights before it is trained; `editctl train --max-steps 0` makes an untrained one"
         )
-    if values["api_base"] is None:
-        check_name(values["student"])
     run = run_facts(values["student"])
+    check_student(values, run)
     asked = _questions(session, talk, values)
     _warn_seen(talk, run, asked)
     _warn_bare(talk, run, asked)

@@ -1,4 +1,4 @@
-"""What `train` sets going: from its options to a planned run, and from the trained student to its folder."""
+"""What `train` sets going: from its options to a planned run, and on to the trained students."""
 
 import os
 from collections.abc import Callable, Set
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from editctl.cli.session import Session
-from editctl.cli.training_talk import note_tokenizer, print_plan, say_outcome, say_plan, show_on
+from editctl.cli.training_talk import note_lost, note_tokenizer, print_plan, say_outcome, say_plan, show_on
 
 if TYPE_CHECKING:
     from editctl.models import Student
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from editctl.records import Alignment
     from editctl.tokens import Codec
     from editctl.train.plan import Planned, Settings
-    from editctl.train.stage import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +46,9 @@ def is_helper_process() -> bool:
 def run(session: Session, talk: "Talk", values: dict[str, Any], given: Set[str]) -> None:
     """The whole command; `given` are the options that the user set."""
     from editctl import registry
+    from editctl.cli.training_end import hand_over
     from editctl.models import check_name
+    from editctl.slots import check_stages
     from editctl.train.checkpoints import is_finished
     from editctl.train.handover.folder import check_place
 
@@ -55,17 +56,19 @@ def run(session: Session, talk: "Talk", values: dict[str, Any], given: Set[str])
         check_place(Path(values["output"]), values["force"], values["resume"])
     method = registry.load("recipes", values["recipe"])()
     chosen = recipe_options(values, given, method)
+    check_stages(values["recipe"], method.stages(chosen), method.plan(chosen))
     check_name(values["student"])
     _check(values)
     alignments = _read(session, values)
     talk.detail(f"{len(alignments)} alignments read; loading the student")
     job = _job(values, method, chosen, alignments)
     note_tokenizer(talk, values, alignments)
+    note_lost(talk, job)
     if values["dry_run"]:
         _say_estimate(talk, job)
     elif values["resume"] and is_finished(Path(values["output"]), job.fingerprint):
         talk.say(f"{values['output']}: is finished; there is nothing to go on with")
-        _hand_over(talk, job)
+        hand_over(talk, job)
     else:
         say_plan(talk, job.planned, job.weights, job.settings)
         _carry_out(session, talk, job)
@@ -118,6 +121,11 @@ def _check(values: dict[str, Any]) -> None:
         raise UsageError("--four-bit loads a base in 4 bits, but tiny is made from scratch")
     if values["four_bit"] and values["full"]:
         raise UsageError("--four-bit and --full exclude each other: weights of 4 bits can't be trained, only adapters")
+    if values["four_bit"] and values["merge"]:
+        raise UsageError(
+            "--merge: weights of 4 bits would round away what was trained; train without it, then merge the adapter "
+            "onto the full-precision base (docs/serving.md shows how)"
+        )
     if values["json"] and not values["dry_run"]:
         raise UsageError("--json goes with --dry-run")
     if values["resume"] and values["force"]:
@@ -215,8 +223,9 @@ def _job(values: dict[str, Any], method: Any, chosen: Any, alignments: list["Ali
         return student_of(values, device, method, chosen, alignments)
 
     student = fresh()
-    style = choose_style(values["prompt_style"], bool(student.tokenizer.chat_template))
-    codec = Codec(student.tokenizer, style, gap=values["gap"])
+    apart = student.encoder_decoder
+    style = choose_style(values["prompt_style"], bool(student.tokenizer.chat_template), apart)
+    codec = Codec(student.tokenizer, style, gap=values["gap"], encoder_decoder=apart)
     weights = weight_mode(student, settings)
     planned = plan(method, chosen, alignments, codec, settings, weights)
     check_identity(values["recipe"], method, chosen, alignments, codec)
@@ -240,30 +249,31 @@ def _job(values: dict[str, Any], method: Any, chosen: Any, alignments: list["Ali
 
 
 def _say_estimate(talk: "Talk", job: Job) -> None:
+    """The memory of one student, the one with the most stages: no two are in memory together."""
     from editctl.train.memory import estimate
+    from editctl.train.plan import by_slot
     from editctl.train.stage import prepare
 
-    for number in range(1, len(job.planned) + 1):
-        prepare(job.student, number, job.settings)
+    for place in range(1, max(map(len, by_slot(job.planned).values())) + 1):
+        prepare(job.student, place, job.settings)
     memory = estimate(job.student, job.planned, job.settings)
     print_plan(job.values, job.planned, job.weights, job.settings, memory)
 
 
 def _carry_out(session: Session, talk: "Talk", job: Job) -> None:
     """Train and write. The folder is ours until its last file stands."""
+    from editctl.cli.training_end import check_room, hand_over, write
     from editctl.progress import Bar
     from editctl.train import stage as stages
-    from editctl.train.adapters import adapter_rank
     from editctl.train.checkpoints import RunState
-    from editctl.train.handover.folder import bytes_needed, check_place, check_space
+    from editctl.train.handover.folder import check_place
     from editctl.train.stopping import stoppable
     from editctl.train.surroundings import Surroundings, part
 
     folder, first = Path(job.values["output"]), not is_helper_process()
     state = RunState(folder)
-    rank = job.settings.lora.r * len(job.planned) + adapter_rank(job.student) if job.weights == "lora" else None
     if first:
-        check_space(folder, bytes_needed(job.student, rank))
+        check_room(job)
     with state.locked(helper=not first):
         if first:
             check_place(folder, job.values["force"], job.values["resume"])  # again: nobody else may have come first
@@ -276,40 +286,7 @@ def _carry_out(session: Session, talk: "Talk", job: Job) -> None:
             student, outcome = stages.train(job.student, job.planned, job.codec, around)
         part()
         if first:
-            _write(session, job, student, outcome)
+            write(session, job, stages.students(student, job.planned, around), outcome)
     if first:
         say_outcome(talk, job.planned, outcome)
-        _hand_over(talk, job, student)
-
-
-def _write(session: Session, job: Job, student: "Student", outcome: "Outcome") -> None:
-    from dataclasses import asdict
-
-    from editctl.train.handover.card import model_card
-    from editctl.train.handover.folder import write_run
-    from editctl.train.handover.run_file import run_facts
-
-    values = job.values
-    facts = run_facts(values, asdict(job.chosen), job.codec, job.weights, job.alignments, job.planned, outcome)
-    session.note(recipe=values["recipe"], stages=facts["stages"])
-    facts["lineage"] = session.lineage.render("complete", [])
-    facts["run"] = job.fingerprint
-    card = model_card(values["student"], values["recipe"], job.method.title, facts)
-    write_run(Path(values["output"]), student, facts, card)
-
-
-def _hand_over(talk: "Talk", job: Job, student: "Student | None" = None) -> None:
-    """What comes after a finished run; asked for again, what is missing of it."""
-    from editctl.train.handover.hub import push
-    from editctl.train.handover.merge import merge, merge_into
-
-    values, folder = job.values, Path(job.values["output"])
-    merged = folder / "merged"
-    if values["merge"] and not merged.exists():
-        if student is None:
-            merge(str(folder), merged)
-        else:
-            merge_into(student, merged)
-        talk.say(f"plain model: {merged}")
-    if values["push_to_hub"]:
-        talk.say(f"uploaded to {push(folder, values['push_to_hub'], private=not values['public'])}")
+        hand_over(talk, job, student)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from editctl.cli.training import Job
     from editctl.progress import Talk
     from editctl.records import Alignment
     from editctl.train.memory import Estimate
@@ -19,40 +20,61 @@ def note_tokenizer(talk: "Talk", values: dict[str, Any], alignments: list["Align
         )
 
 
+def note_lost(talk: "Talk", job: "Job") -> None:
+    """Warn of targets that the student's tokenizer can't write.
+
+    Raises:
+        UsageError: they are programs.
+    """
+    from editctl.train.writable import check_writable
+
+    lost = check_writable(job.method, job.chosen, job.alignments, job.codec)
+    if lost:
+        talk.warn(lost)
+
+
 def say_plan(talk: "Talk", planned: list["Planned"], weights: str, settings: "Settings") -> None:
     """A table of the stages, and what each leaves out."""
-    talk.table(f"{weights} training, {settings.batch_questions} questions an update", _COLUMNS, _stage_rows(planned))
+    title = f"{weights} training, {settings.batch_questions} questions an update"
+    talk.table(title, *_stage_table(planned))
     for item in planned:
         for reason, count in item.data.skipped.most_common():
-            talk.say(f"stage {item.data.stage.name} leaves out {count}: {reason}")
+            talk.say(f"stage {item.name} leaves out {count}: {reason}")
         if not item.steps:
-            talk.say(f"stage {item.data.stage.name} gets no update")
+            talk.say(f"stage {item.name} gets no update")
 
 
 _COLUMNS = ["stage", "questions", "held out", "updates", "peak rate", "tokens", "merged", "weighted", "normaliser"]
 
 
-def _stage_rows(planned: list["Planned"]) -> list[list[object]]:
+def _stage_table(planned: list["Planned"]) -> tuple[list[str], list[list[object]]]:
+    """Columns and rows; where there are several students, each row begins with its slot."""
+    from editctl.slots import is_single
+
+    rows = [_stage_row(item) for item in planned]
+    if is_single(item.slot for item in planned):
+        return _COLUMNS, rows
+    return ["slot", *_COLUMNS], [[item.slot, *row] for item, row in zip(planned, rows, strict=True)]
+
+
+def _stage_row(item: "Planned") -> list[object]:
     return [
-        [
-            item.data.stage.name,
-            len(item.data.groups),
-            len(item.dev.groups),
-            item.steps,
-            f"{item.learning_rate:g}",
-            item.data.tokens(),
-            item.data.merged_tokens(),
-            item.data.weighted_tokens(),
-            item.data.stage.normaliser,
-        ]
-        for item in planned
+        item.name,
+        len(item.data.groups),
+        len(item.dev.groups),
+        item.steps,
+        f"{item.learning_rate:g}",
+        item.data.tokens(),
+        item.data.merged_tokens(),
+        item.data.weighted_tokens(),
+        item.data.stage.normaliser,
     ]
 
 
 def _print_stages(console: Any, planned: list["Planned"]) -> None:
     from editctl.progress import print_table
 
-    print_table(console, "", _COLUMNS, _stage_rows(planned))
+    print_table(console, "", *_stage_table(planned))
 
 
 def print_plan(
@@ -72,12 +94,12 @@ def print_plan(
         typer.echo(dumps(_plan_facts(values, planned, weights, settings, memory)))
         return
     console = stdout_console(color=not values["no_color"])
-    for line in _settings_lines(values, weights, settings):
+    for line in [*_settings_lines(values, weights, settings), *_students_lines(planned)]:
         console.print(line, markup=False, soft_wrap=True)
     _print_stages(console, planned)
     for item in planned:
         for reason, count in item.data.skipped.most_common():
-            console.print(f"stage {item.data.stage.name} leaves out {count}: {reason}", markup=False, soft_wrap=True)
+            console.print(f"stage {item.name} leaves out {count}: {reason}", markup=False, soft_wrap=True)
     console.print(memory.in_words(), markup=False, soft_wrap=True)
 
 
@@ -94,6 +116,15 @@ def _settings_lines(values: dict[str, Any], weights: str, settings: "Settings") 
     ]
 
 
+def _students_lines(planned: list["Planned"]) -> list[str]:
+    from editctl.slots import is_single
+    from editctl.train.plan import by_slot
+
+    slots = by_slot(planned)
+    told = [f"{slot} ({', '.join(item.name for item in items)})" for slot, items in slots.items()]
+    return [] if is_single(slots) else [f"{len(slots)} students, one after the other: {', '.join(told)}"]
+
+
 def _plan_facts(
     values: dict[str, Any], planned: list["Planned"], weights: str, settings: "Settings", memory: "Estimate"
 ) -> dict[str, Any]:
@@ -101,7 +132,8 @@ def _plan_facts(
 
     stages = [
         {
-            "name": item.data.stage.name,
+            "name": item.name,
+            "slot": item.slot,
             "questions": len(item.data.groups),
             "held_out": len(item.dev.groups),
             "left_out": dict(item.data.skipped),
@@ -144,20 +176,24 @@ def show_on(bar: Any) -> Any:
 
 def say_outcome(talk: "Talk", planned: list["Planned"], outcome: "Outcome") -> None:
     """What each stage came to, over its first and its last epoch, and which update was chosen."""
+    from editctl.slots import is_single
+
+    single = is_single(item.slot for item in planned)
     for item in planned:
-        name = item.data.stage.name
+        name = item.name
+        said = f"stage {name}" if single else f"slot {item.slot}, stage {name}"
         own = [record for record in outcome.history if record["stage"] == name and "loss" in record]
         if own:
             # Single updates differ by their questions more than by what was learnt.
             many = min(item.steps_per_epoch, max(1, len(own) // 2))
             sides = [f"{side} {_moved(own, side, many)}" for side in ("right", "wrong") if own[0][side] is not None]
             talk.say(
-                f"stage {name}: {len(own)} updates; nats a token, first {many} to last {many}: {', '.join(sides)}; "
+                f"{said}: {len(own)} updates; nats a token, first {many} to last {many}: {', '.join(sides)}; "
                 f"rows {outcome.packing.get(name) or 'as before'}"
             )
         if name in outcome.best:
             best = outcome.best[name]
-            talk.say(f"stage {name}: took update {best['update']}, held out {best['dev_loss']:.4f} nats a token")
+            talk.say(f"{said}: took update {best['update']}, held out {best['dev_loss']:.4f} nats a token")
 
 
 def _moved(records: list[dict[str, Any]], side: str, many: int) -> str:

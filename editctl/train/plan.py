@@ -13,6 +13,7 @@ from editctl.questions import content_hash
 from editctl.recipe import Recipe, Stage
 from editctl.records import Alignment, Example
 from editctl.scratch import build_tiny
+from editctl.slots import ONLY
 from editctl.student import render
 from editctl.tokens import Codec
 from editctl.train.adapters import Lora
@@ -76,12 +77,32 @@ class Settings:
 class Planned:
     """One stage with its figures settled."""
 
+    number: int
+    """Place among all stages, from 1: a part of its folder's name."""
     data: StageData
     dev: StageData
     """Questions held out of this stage; empty where none are."""
     steps: int
     steps_per_epoch: int
     learning_rate: float
+
+    @property
+    def name(self) -> str:
+        """Of the stage."""
+        return self.data.stage.name
+
+    @property
+    def slot(self) -> str:
+        """Which student it trains."""
+        return self.data.stage.slot
+
+
+def by_slot(planned: Sequence[Planned]) -> dict[str, list[Planned]]:
+    """The stages of each student, in the order they are trained."""
+    found: dict[str, list[Planned]] = {}
+    for item in planned:
+        found.setdefault(item.slot, []).append(item)
+    return found
 
 
 def default_row_tokens(device: str) -> int:
@@ -131,9 +152,10 @@ def plan(
     per_epoch = [ceil(len(item.groups) / settings.batch_questions) for item in data]
     steps = _steps(stages, per_epoch, settings)
     rates = [_rate(stage, stages[0], settings, weights) for stage in stages]
+    figures = zip(data, checks, steps, per_epoch, rates, strict=True)
     return [
-        Planned(data=item, dev=check, steps=count, steps_per_epoch=epoch, learning_rate=rate)
-        for item, check, count, epoch, rate in zip(data, checks, steps, per_epoch, rates, strict=True)
+        Planned(number=number, data=item, dev=check, steps=count, steps_per_epoch=epoch, learning_rate=rate)
+        for number, (item, check, count, epoch, rate) in enumerate(figures, 1)
     ]
 
 
@@ -223,8 +245,10 @@ def _stage_mark(item: Planned) -> dict[str, Any]:
     for group in (*item.data.groups, *item.dev.groups):
         digest.update(repr(group).encode())
     stage = item.data.stage
+    slot = {} if stage.slot == ONLY else {"slot": stage.slot}
     return {
         "name": stage.name,
+        **slot,
         "updates": item.steps,
         "learning_rate": item.learning_rate,
         "normaliser": stage.normaliser,

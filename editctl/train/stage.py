@@ -1,8 +1,10 @@
-"""A planned run, carried out: its stages one after the other, each on the student the one before left."""
+"""A planned run, carried out: its slots one after the other, and in each its stages, each on the student that the one
+before left."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from editctl.errors import EditctlError, UsageError, near_misses
@@ -10,7 +12,8 @@ from editctl.models import Student
 from editctl.tokens import Codec
 from editctl.train.adapters import add_adapter, merge_adapters
 from editctl.train.checkpoints import Progress, StageFolder, writing
-from editctl.train.plan import Planned, Settings
+from editctl.train.plan import Planned, Settings, by_slot
+from editctl.train.sides import check_sides
 from editctl.train.stopping import told
 from editctl.train.surroundings import Surroundings, process
 
@@ -30,6 +33,9 @@ class Outcome:
 def train(student: Student, planned: Sequence[Planned], codec: Codec, around: Surroundings) -> tuple[Student, Outcome]:
     """Run all stages, going on from whatever the run's folder holds; the trained student and what the run came to.
 
+    The students of several slots are trained one after the other, so that only one is in memory; `students` gives them
+    back, and what is returned here is whichever came last.
+
     Raises:
         UsageError: a student that can't take these examples or options.
         EditctlError: the loss is no number, or the wrong side runs away.
@@ -38,43 +44,87 @@ def train(student: Student, planned: Sequence[Planned], codec: Codec, around: Su
     check_room(student, planned)
     check_names(around.settings)
     around.meet()
-    if around.settings.full and student.adapters:
-        merge_adapters(student)
-    outcome = Outcome()
-    for number, item in enumerate(planned, 1):
-        if told(around.stop, around.device):
-            around.stop.leave()
-        prepare(student, number, around.settings)
-        if item.steps:
-            _stage(student, number, item, codec, around, outcome)
-            # What is spread over processes can't take another adapter, nor be written: the student is made anew.
-            student = _made_anew(planned[:number], around) if around.sharded else student
+    outcome, slots, used = Outcome(), by_slot(planned), False
+    for slot, items in slots.items():
+        if len(slots) > 1 and all(_is_done(item, around) for item in items):
+            _recall(items, around, outcome)
+            continue
+        if used:
+            student = _replaced(student, around.fresh)
+        if len(slots) > 1:
+            around.say(f"slot {slot}: {', '.join(item.name for item in items)}")
+        student, used = _slot(student, items, codec, around, outcome), True
     # One that came during the last update: the stage is kept, the rest is left to --resume.
     if told(around.stop, around.device):
         around.stop.leave()
     return student, outcome
 
 
-def _made_anew(planned: Sequence[Planned], around: Surroundings) -> Student:
+def students(student: Student, planned: Sequence[Planned], around: Surroundings) -> Iterator[tuple[str, Student]]:
+    """Each slot of a run that is trained to its end, with its student. `student` is what `train` returned.
+
+    With several slots each student is made anew from the ends of its stages and takes the place of the one before:
+    whoever goes on must not keep one.
+    """
+    slots = by_slot(planned)
+    for slot, items in slots.items():
+        if len(slots) > 1:
+            student = _replaced(student, partial(_made_anew, items, around))
+        yield slot, student
+
+
+def _replaced(student: Student, make: Callable[[], Student]) -> Student:
+    """Another student in the place of one whose weights go first, whoever else still holds it."""
+    import gc
+
+    import torch
+
+    student.model, student.adapters = None, ()
+    gc.collect()  # a trainer and its callbacks hold each other, and the model
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return make()
+
+
+def _slot(student: Student, items: Sequence[Planned], codec: Codec, around: Surroundings, outcome: Outcome) -> Student:
+    """Run the stages of one slot on a student from the start."""
+    if around.settings.full and student.adapters:
+        merge_adapters(student)
+    for place, item in enumerate(items, 1):
+        if told(around.stop, around.device):
+            around.stop.leave()
+        prepare(student, place, around.settings)
+        if item.steps:
+            _stage(student, item, codec, around, outcome)
+            # What is spread over processes can't take another adapter, nor be written: the student is made anew.
+            student = _made_anew(items[:place], around) if around.sharded else student
+    return student
+
+
+def _made_anew(items: Sequence[Planned], around: Surroundings) -> Student:
+    """A slot's student after these stages of its own, the first ones, from their ends."""
     from editctl.train.engine.weights import load_trainable
 
     student = around.fresh()
     if around.settings.full and student.adapters:
         merge_adapters(student)
-    for number, item in enumerate(planned, 1):
-        prepare(student, number, around.settings)
+    for place, item in enumerate(items, 1):
+        prepare(student, place, around.settings)
         if item.steps:
-            load_trainable(student.model, around.state.stage(number, item.data.stage.name).end)
+            load_trainable(student.model, _folder(item, around).end)
     return student
 
 
-def prepare(student: Student, number: int, settings: Settings) -> None:
-    """What the number-th stage trains: a fresh adapter, or the student's own weights."""
+def prepare(student: Student, place: int, settings: Settings) -> None:
+    """What the place-th stage of a slot trains: a fresh adapter, or the student's own weights.
+
+    Other slots have no part in it: a slot's weights are the same with them and without.
+    """
     from transformers import set_seed
 
-    set_seed(settings.seed + number - 1)  # before adapters are made: their first values are part of the run
+    set_seed(settings.seed + place - 1)  # before adapters are made: their first values are part of the run
     if not settings.full and student.origin != "scratch":
-        add_adapter(student, f"stage{number}", settings.lora)
+        add_adapter(student, f"stage{place}", settings.lora)
 
 
 def check_room(student: Student, planned: Sequence[Planned]) -> None:
@@ -82,7 +132,9 @@ def check_room(student: Student, planned: Sequence[Planned]) -> None:
     groups = [group for item in planned for group in (*item.data.groups, *item.dev.groups)]
     longest = max(example.length for group in groups for example in group.examples)
     positions = getattr(student.model.config, "max_position_embeddings", None)
-    if positions is not None and longest > positions:
+    if student.encoder_decoder:
+        check_sides(student, [example for group in groups for example in group.examples])
+    elif positions is not None and longest > positions:
         raise UsageError(
             f"student {student.name}: has {positions} positions, but the longest example takes {longest} tokens; "
             f"use --max-length {positions}"
@@ -116,23 +168,47 @@ def check_names(settings: Settings) -> None:
         raise UsageError(f"--report-to {settings.report_to}: is not installed; pip install {settings.report_to}")
 
 
-def _stage(student: Student, number: int, item: Planned, codec: Codec, around: Surroundings, outcome: Outcome) -> None:
+def _folder(item: Planned, around: Surroundings) -> StageFolder:
+    return around.state.stage(item.number, item.name)
+
+
+def _is_done(item: Planned, around: Surroundings) -> bool:
+    return not item.steps or _folder(item, around).is_done()
+
+
+def _recall(items: Sequence[Planned], around: Surroundings, outcome: Outcome) -> None:
+    """Of a slot that is trained already: what its stages came to."""
+    for item in items:
+        if item.steps:
+            folder = _folder(item, around)
+            _note(item, folder.progress(folder.end), outcome)
+            _say_done(item, around)
+
+
+def _say_done(item: Planned, around: Surroundings) -> None:
+    around.say(f"stage {item.name} is done already")
+    around.skip(item.steps)
+
+
+def _stage(student: Student, item: Planned, codec: Codec, around: Surroundings, outcome: Outcome) -> None:
     from editctl.train.engine.weights import load_trainable
 
-    name = item.data.stage.name
-    folder = around.state.stage(number, name)
+    folder = _folder(item, around)
     if folder.is_done():
         progress = folder.progress(folder.end)
         load_trainable(student.model, folder.end)
-        around.say(f"stage {name} is done already")
-        around.skip(item.steps)
+        _say_done(item, around)
     else:
         progress = _run(student, item, codec, around, folder)
-    outcome.packing[name] = progress.rows
+    _note(item, progress, outcome)
+
+
+def _note(item: Planned, progress: Progress, outcome: Outcome) -> None:
+    outcome.packing[item.name] = progress.rows
     outcome.history += progress.history
     outcome.tokens += progress.tokens
     if progress.best_step is not None:
-        outcome.best[name] = {"update": progress.best_step, "dev_loss": progress.best_loss}
+        outcome.best[item.name] = {"update": progress.best_step, "dev_loss": progress.best_loss}
 
 
 def _run(student: Student, item: Planned, codec: Codec, around: Surroundings, folder: StageFolder) -> Progress:

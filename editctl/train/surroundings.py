@@ -22,7 +22,7 @@ class Surroundings:
     device: str
     state: RunState
     fresh: Callable[[], Student]
-    """Makes the student anew, as it is before the first stage."""
+    """Makes the student anew, as it is before the first stage of each slot."""
     show: Show = lambda record: None
     """Called after each update, and after each look at the questions held out."""
     say: Callable[[str], None] = lambda text: None

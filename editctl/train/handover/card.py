@@ -12,6 +12,7 @@ from typing import Any
 from editctl import __version__
 from editctl.manifest import redact
 from editctl.models import ADAPTER_FILE, RUN_FILE, Student
+from editctl.slots import ONLY, SLOTS, is_single, slots_in
 from editctl.train.handover.card_use import citations, limits, rank_from, title_of, usage
 from editctl.train.handover.public import bare, code, is_local, line, public_name
 
@@ -109,6 +110,7 @@ def _heading(facts: Facts, title: str, name: str | None) -> str:
         "merged": "a LoRA adapter, merged into the base model",
     }
     rows = [
+        *_students(facts),
         f"- base student: {_told_base(name)}" if name else "- base student: none, trained from scratch",
         f"- weights trained: {said.get(str(facts.get('weights')), line(facts.get('weights', 'unknown')))}",
         f"- prompt style: {line(facts.get('prompt_style', 'unknown'))}",
@@ -132,6 +134,12 @@ def _heading(facts: Facts, title: str, name: str | None) -> str:
             *rows,
         ]
     )
+
+
+def _students(facts: Facts) -> list[str]:
+    slots = slots_in(facts)
+    places = ", ".join(code(f"{SLOTS}/{slot}") for slot in slots)
+    return [] if is_single(slots) else [f"- students: {len(slots)}, each in a folder of its own ({places})"]
 
 
 def _told(values: Facts) -> str:
@@ -200,6 +208,9 @@ def _figures(facts: Facts) -> str:
     rows = [_figure_row(stage, [one for one in history if one.get("stage") == stage.get("name")]) for stage in stages]
     if not any(row[-1] for row in rows):
         columns, rows = columns[:-1], [row[:-1] for row in rows]
+    if not is_single(slots_in(facts)):
+        columns = ["slot", *columns]
+        rows = [[line(stage.get("slot", ONLY)), *row] for stage, row in zip(stages, rows, strict=True)]
     lines = ["## Figures", "", *(f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *rows))]
     if facts.get("tokens_seen") is not None:
         lines += ["", f"Tokens seen: {_number(facts['tokens_seen'])}."]

@@ -1,6 +1,7 @@
 """The lower half of a model card: how the student is used, what it can't do, whom to cite."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from editctl import __version__, registry
@@ -8,6 +9,7 @@ from editctl.errors import EditctlError
 from editctl.models import RUN_FILE
 from editctl.recipe import DecodeStep
 from editctl.records import Prompt, Question
+from editctl.slots import ONLY, SLOTS, is_single, slots_in
 from editctl.student import question_prompt, render
 from editctl.train.handover.public import is_local, public_name
 
@@ -52,11 +54,51 @@ tokenizer = AutoTokenizer.from_pretrained(run)
 model = AutoModelForCausalLM.from_pretrained(run)
 """,
 }
+LOADING_SLOTS = {
+    "lora": """from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+run, base = "RUN", {base!r}
+places = {places!r}
+tokenizer = AutoTokenizer.from_pretrained(run, subfolder={first!r})
+models = {{
+    place: PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), run, subfolder=place)
+    for place in places
+}}
+model = models[{first!r}]
+""",
+    "plain": """from transformers import AutoModelForCausalLM, AutoTokenizer
+
+run = "RUN"
+places = {places!r}
+tokenizer = AutoTokenizer.from_pretrained(run, subfolder={first!r})
+models = {{place: AutoModelForCausalLM.from_pretrained(run, subfolder=place) for place in places}}
+model = models[{first!r}]
+""",
+}
+"""Of a run of several students."""
 ASKING = """
 ids = tokenizer(prompt, return_tensors="pt"{special})["input_ids"]
 output = model.generate(ids, attention_mask=ids.new_ones(ids.shape), max_new_tokens=512, do_sample=False)
 print(tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True))
 """
+
+ASKING_APART = """
+import torch
+
+from editctl.records import Prompt
+from editctl.tokens import Codec
+
+codec = Codec(tokenizer, "plain", gap={gap!r}, encoder_decoder=True)
+ids = torch.tensor([codec.prompt({prompt!r})])
+output = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=512, do_sample=False)
+print(codec.decode(output[0].tolist()))
+"""
+"""Of an encoder-decoder student, whose tokenizer alone may lose line breaks and braces."""
+APART = (
+    "`Codec` writes what the tokenizer alone would lose (T5's loses line breaks, indentation, braces) by tokens that "
+    "no text uses, and reads it back. vLLM and most servers have no encoder-decoder students."
+)
 
 
 def citations(recipe: str) -> str:
@@ -87,7 +129,9 @@ def usage(facts: Mapping[str, Any], base: str | None, rank: int) -> str:
     name = public_name(base) if base else ""
     steps = _plan(facts)
     prompt = steps[0].prompt(SAMPLE, ()) if steps else question_prompt(SAMPLE)
-    loading = LOADING["lora"].format(base=name) if adapter else LOADING["plain"]
+    loading = _loading(facts, steps, "lora" if adapter else "plain", name)
+    apart = bool(facts.get("encoder_decoder"))
+    loading = loading.replace("AutoModelForCausalLM", "AutoModelForSeq2SeqLM") if apart else loading
     parts = [
         f"## Use\n\n`RUN` stands for this folder or repository. editctl asks the student as `{RUN_FILE}` says:",
         "```bash\neditctl eval RUN questions.jsonl -o predictions.jsonl\n```",
@@ -95,9 +139,24 @@ def usage(facts: Mapping[str, Any], base: str | None, rank: int) -> str:
         f"```python\n{loading}{_prompt_code(prompt, facts)}```",
     ]
     if len(steps) > 1:
-        names = ", then ".join(f"`{step.name}`" for step in steps)
+        names = ", then ".join(_step_words(step) for step in steps)
         parts.append(f"This recipe asks in {len(steps)} steps ({names}); the prompt above is the first one's.")
-    return "\n\n".join([*parts, "With vLLM:", f"```bash\n{_vllm(adapter, name, rank)}\n```"])
+    if apart:
+        return "\n\n".join([*parts, APART])
+    return "\n\n".join([*parts, "With vLLM:", f"```bash\n{_vllm(adapter, name, rank, slots_in(facts))}\n```"])
+
+
+def _loading(facts: Mapping[str, Any], steps: Sequence[DecodeStep], kind: str, base: str) -> str:
+    slots = slots_in(facts)
+    if is_single(slots):
+        return LOADING[kind].format(base=base) if kind == "lora" else LOADING[kind]
+    asked = [step.slot for step in steps if step.slot in slots]
+    first = f"{SLOTS}/{(asked or slots)[0]}"
+    return LOADING_SLOTS[kind].format(base=base, places=[f"{SLOTS}/{slot}" for slot in slots], first=first)
+
+
+def _step_words(step: DecodeStep) -> str:
+    return f"`{step.name}`" if step.slot == ONLY else f"`{step.name}` of the student in `{SLOTS}/{step.slot}`"
 
 
 def _local_words(base: str | None) -> str:
@@ -116,6 +175,8 @@ def _plan(facts: Mapping[str, Any]) -> list[DecodeStep]:
 
 def _prompt_code(prompt: Prompt, facts: Mapping[str, Any]) -> str:
     gap = facts.get("gap") is not False
+    if facts.get("encoder_decoder"):
+        return ASKING_APART.format(prompt=prompt, gap=gap)
     if facts.get("prompt_style") != "chat":
         return f"\nprompt = {render(prompt, 'plain', None, gap)!r}" + ASKING.format(special="")
     forced = f" + {prompt.forced!r}" if prompt.forced else ""
@@ -127,21 +188,24 @@ def _prompt_code(prompt: Prompt, facts: Mapping[str, Any]) -> str:
     return text + forced + ASKING.format(special=", add_special_tokens=False")
 
 
-def _vllm(adapter: bool, base: str, rank: int) -> str:
+def _vllm(adapter: bool, base: str, rank: int, slots: Sequence[str]) -> str:
+    places = {ONLY: "RUN"} if is_single(slots) else {slot: f"RUN/{SLOTS}/{slot}" for slot in slots}
     if not adapter:
-        return "vllm serve RUN"
+        return "\n".join(f"vllm serve {place}" for place in places.values())
     most = next((one for one in VLLM_RANKS if one >= rank), rank)
-    return f"vllm serve {base} --enable-lora --max-lora-rank {most} --lora-modules student=RUN"
+    modules = " ".join(f"{slot}={place}" for slot, place in places.items())
+    return f"vllm serve {base} --enable-lora --max-lora-rank {most} --lora-modules {modules}"
 
 
 def rank_from(facts: Mapping[str, Any], below: object) -> int:
-    """Rank of the joined adapter: one adapter a stage, and the one it began with."""
+    """Rank of the joined adapter, of several slots the largest one: one adapter a stage, and the one it began with."""
     stages, lineage = facts.get("stages"), facts.get("lineage")
     places = (facts.get("settings"), lineage.get("options") if isinstance(lineage, Mapping) else None)
     each = next((place["lora_r"] for place in places if isinstance(place, Mapping) and "lora_r" in place), None)
     if not (isinstance(each, int) and isinstance(stages, list) and stages):
         return DEFAULT_RANK
-    return each * len(stages) + (below if isinstance(below, int) else 0)
+    own = Counter(one.get("slot", ONLY) if isinstance(one, Mapping) else ONLY for one in stages)
+    return each * max(own.values()) + (below if isinstance(below, int) else 0)
 
 
 def title_of(recipe: str) -> str:

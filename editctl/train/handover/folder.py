@@ -4,12 +4,14 @@ import glob
 import json
 import os
 import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from editctl.errors import UsageError
 from editctl.files import disk_errors, is_alive, write_text
 from editctl.models import RUN_FILE, Student
+from editctl.slots import ONLY, place_of
 from editctl.train.adapters import save_adapter
 from editctl.train.checkpoints import UNFINISHED, to_disk
 
@@ -82,10 +84,11 @@ def check_space(folder: Path, needed: int) -> None:
         )
 
 
-def bytes_needed(student: Student, lora_rank: int | None = None) -> int:
-    """Most that will be written: all weights, or adapters of a rank on every matrix, and half as much again."""
+def bytes_needed(student: Student, lora_rank: int | None = None, students: int = 1) -> int:
+    """Most that will be written: all weights of so many students, or adapters of a rank (of all together) on every
+    matrix, and half as much again."""
     if lora_rank is None or student.origin == "scratch":
-        size = sum(parameter.numel() * parameter.element_size() for parameter in student.model.parameters())
+        size = students * sum(parameter.numel() * parameter.element_size() for parameter in student.model.parameters())
     else:
         matrices = [parameter.shape for parameter in student.model.parameters() if parameter.ndim == 2]
         size = sum(4 * lora_rank * sum(shape) for shape in matrices)
@@ -93,17 +96,27 @@ def bytes_needed(student: Student, lora_rank: int | None = None) -> int:
 
 
 def write_run(folder: Path, student: Student, facts: dict[str, Any], card: str) -> None:
-    """Write the whole folder and move it to its place; a run that stood there goes only then."""
+    """Write the whole folder of one student and move it to its place; a run that stood there goes only then."""
+    write_students(folder, [(ONLY, student)], [ONLY], facts, card)
+
+
+def write_students(
+    folder: Path, students: Iterable[tuple[str, Student]], slots: Sequence[str], facts: dict[str, Any], card: str
+) -> None:
+    """The same for a run of several students, which come one after the other with their slots' names.
+
+    Raises:
+        OutputError: a file can't be written.
+    """
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         with disk_errors(str(folder)):
             temporary.mkdir()
-            if student.adapters:
-                save_adapter(student, temporary)
-            else:
-                student.model.save_pretrained(str(temporary))
-            student.tokenizer.save_pretrained(str(temporary))
+        for slot, student in students:  # outside of disk_errors: the next one may have to be loaded
+            with disk_errors(str(folder)):
+                _write_student(place_of(temporary, slot, slots), student)
+        with disk_errors(str(folder)):
             _keep_logs(folder / UNFINISHED, temporary / LOGS)
             open_to_readers(temporary)
         write_text(temporary / "README.md", card)
@@ -114,6 +127,15 @@ def write_run(folder: Path, student: Student, facts: dict[str, Any], card: str) 
             _swap(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_student(place: Path, student: Student) -> None:
+    place.mkdir(parents=True, exist_ok=True)
+    if student.adapters:
+        save_adapter(student, place)
+    else:
+        student.model.save_pretrained(str(place))
+    student.tokenizer.save_pretrained(str(place))
 
 
 def _keep_logs(unfinished: Path, place: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from editctl.errors import EditctlError, UsageError
 from editctl.models import ADAPTER_FILE, RUN_FILE
+from editctl.slots import SLOTS, found_in
 from editctl.train.handover.public import bare, public_name, without_paths
 
 BELONGS = (
@@ -116,9 +117,10 @@ def push(folder: str | Path, repo: str, *, private: bool = False, token: str | N
 
 def files_of(folder: Path) -> list[Path]:
     """The files of a run folder that belong on the hub, those of its slots included."""
-    wanted = [place / pattern for place in (folder, *folder.glob("slots/*")) for pattern in BELONGS]
+    places = [folder, *(folder / SLOTS / name for name in found_in(folder))]
+    wanted = [place / pattern for place in places for pattern in BELONGS]
     found = {path for path in folder.rglob("*") if path.is_file() and any(_fits(path, one) for one in wanted)}
-    return sorted(found | set(_own_code(folder)))
+    return sorted(found.union(*map(_own_code, places)))
 
 
 def _fits(path: Path, pattern: Path) -> bool:

@@ -4,13 +4,15 @@ import copy
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from editctl.errors import UsageError
 from editctl.files import disk_errors, write_text
 from editctl.models import RUN_FILE, Student, load, run_facts
+from editctl.slots import is_single, place_of, slots_in
 from editctl.train.adapters import all_plain, lora_layers
 from editctl.train.handover.card import base_of, model_card
 from editctl.train.handover.folder import check_place, open_to_readers
@@ -22,13 +24,58 @@ _GENERATION = "generation_config.json"
 def merge(source: str, folder: str | Path, *, force: bool = False, trust_remote_code: bool = False) -> None:
     """Make a plain model folder of a run folder, or of any LoRA adapter on its base. Works on the CPU.
 
+    A run of several students becomes a folder of as many plain models, each where the run has it.
+
     Raises:
         UsageError: a place that is taken, a source that can't be loaded or merged.
     """
-    place = Path(folder)
+    place, facts = Path(folder), run_facts(source) or {}
+    slots = slots_in(facts)
     check_place(place, force)
+    if not is_single(slots):
+        _merge_slots(Path(source), slots, place, facts, trust_remote_code)
+        return
     student = load(source, device="cpu", dtype="float32", trust_remote_code=trust_remote_code)
-    merge_into(student, place, facts=run_facts(source) or {})
+    merge_into(student, place, facts=facts)
+
+
+def _merge_slots(source: Path, slots: Sequence[str], folder: Path, facts: Mapping[str, Any], trust: bool) -> None:
+    """One student after the other, beside the folder's place; moved in when all are there."""
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        for slot in slots:
+            told = _merge_slot(place_of(source, slot, slots), place_of(temporary, slot, slots), trust)
+        _describe(temporary, told, facts, "")
+        with disk_errors(str(folder)):
+            _move_in(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _merge_slot(source: Path, folder: Path, trust: bool) -> "_Told":
+    """In a function of its own: its student is gone before the next one is loaded."""
+    student = load(str(source), device="cpu", dtype="float32", trust_remote_code=trust)
+    merge_into(student, folder, facts={})
+    return _Told.of(student)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a card says of a student's weights."""
+
+    adapted: bool
+    base: str | None
+
+    @classmethod
+    def of(cls, student: Student) -> "_Told":
+        return cls(bool(student.adapters), base_of(student))
+
+
+def _move_in(new: Path, place: Path) -> None:
+    if place.exists():
+        shutil.rmtree(place)
+    new.rename(place)
 
 
 def merge_into(
@@ -62,11 +109,9 @@ def merge_into(
         with disk_errors(str(folder)):
             _save(student, model, temporary)
         if facts:
-            _describe(temporary, student, facts, title)
+            _describe(temporary, _Told.of(student), facts, title)
         with disk_errors(str(folder)):
-            if folder.exists():
-                shutil.rmtree(folder)
-            temporary.rename(folder)
+            _move_in(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -80,10 +125,10 @@ def _save(student: Student, model: Any, folder: Path) -> None:
     open_to_readers(folder)
 
 
-def _describe(folder: Path, student: Student, facts: Mapping[str, Any], title: str) -> None:
-    facts = {**facts, "weights": "merged" if student.adapters else facts.get("weights")}
+def _describe(folder: Path, told: _Told, facts: Mapping[str, Any], title: str) -> None:
+    facts = {**facts, "weights": "merged" if told.adapted else facts.get("weights")}
     write_text(folder / RUN_FILE, json.dumps(facts, ensure_ascii=False, indent=1, default=str) + "\n")
-    card = model_card(str(facts.get("student", "")), str(facts["recipe"]), title, facts, base=base_of(student))
+    card = model_card(str(facts.get("student", "")), str(facts["recipe"]), title, facts, base=told.base)
     write_text(folder / "README.md", card)
 
 
@@ -137,7 +182,8 @@ def _plain_model(student: Student, tensors: dict[str, Any]) -> Any:
     with torch.device("meta"):
         model = kind(config)
     missing, unexpected = model.load_state_dict(tensors, strict=False, assign=True)
-    model.tie_weights()
+    # As after loading: what differs stays apart. Flan-T5's configuration calls its own head tied to the embeddings.
+    model.tie_weights(missing_keys=set(missing), recompute_mapping=False)
     odd = [*unexpected, *(name for name in missing if name not in tied)]
     if odd:
         raise UsageError(f"student {student.name}: can't be merged: weights don't fit its model class ({odd[0]})")

@@ -6,6 +6,7 @@ from typing import Any
 from editctl import __version__
 from editctl.questions import content_hash
 from editctl.records import Alignment
+from editctl.slots import is_single
 from editctl.tokens import Codec
 from editctl.train.plan import Planned, skipped
 from editctl.train.stage import Outcome
@@ -38,8 +39,10 @@ def run_facts(
     planned: Sequence[Planned],
     outcome: Outcome,
 ) -> dict[str, Any]:
-    """Recipe, prompt style, stages, loss history, and the questions trained on (as hashes of their content)."""
+    """Recipe, prompt style, stages, loss history, and the questions trained on (as hashes of their content). Where the
+    run has slots, each stage says which is its own."""
     left_out = skipped(planned)
+    single = is_single(item.slot for item in planned)
     trained = {group.question_id for item in planned for group in item.data.groups}
     held_out = {group.question_id for item in planned for group in item.dev.groups}
     questions = [alignment.dual.question for alignment in alignments]
@@ -51,12 +54,14 @@ def run_facts(
         "weights": weights,
         "prompt_style": codec.style,
         "gap": codec.gap,
+        **({"encoder_decoder": True} if codec.encoder_decoder else {}),
         "preset": values["preset"],
         "settings": {name: values[name] for name in _SETTINGS},
         "seed": values["seed"],
         "stages": [
             {
                 "name": item.data.stage.name,
+                **({} if single else {"slot": item.slot}),
                 "questions": len(item.data.groups),
                 "held_out": len(item.dev.groups),
                 "left_out": left_out[item.data.stage.name],
