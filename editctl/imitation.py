@@ -6,9 +6,10 @@ from math import inf
 from types import MappingProxyType
 from typing import Any, Literal
 
+from editctl.formats import FormatFault, format_of, sections_of
 from editctl.options import option
 from editctl.recipe import Stage
-from editctl.records import Alignment, Example, Prompt, Question
+from editctl.records import Alignment, Chain, Example, Prompt, Question
 from editctl.student import question_prompt
 
 Normaliser = Literal["target", "tokens", "weighted", "sum"]
@@ -77,11 +78,24 @@ def check_conclusion(opening: str) -> None:
 
 
 def right_fault(alignment: Alignment, *, rectified: bool) -> str | None:
-    """Why a question has no right chain to imitate, or None where it has."""
+    """Why a question has no right chain to imitate as a text that concludes, or None where it has."""
     right = alignment.dual.right
     if right is None:
         return "no-right-chain"
-    return "rectified" if right.origin == "rectified" and not rectified else None
+    if right.origin == "rectified" and not rectified:
+        return "rectified"
+    return "is-program" if is_program(right) else None
+
+
+def is_program(chain: Chain) -> bool:
+    """Whether a chain is a program or equations: its answer is a result, and no conclusion is there to be read."""
+    names = set(chain.sections or ())
+    if "solution" not in names:
+        return bool(names & {"program", "equations"})
+    try:
+        return bool(sections_of(chain, format_of("kpdd-pot")))
+    except FormatFault:
+        return False
 
 
 def whole(

@@ -22,6 +22,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "oracle": "editctl.plugins.oracle:Oracle",
         "recorded": "editctl.plugins.recorded:Recorded",
         "litellm": "editctl.plugins.providers:LitellmTeacher",
+        "local": "editctl.plugins.local:Local",
         "openai-server": "editctl.plugins.openai_server:OpenAIServer",
     },
     "tasks": {
@@ -34,8 +35,17 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "answer-sft": "editctl.recipes.answer_sft:AnswerSft",
         "cascod": "editctl.recipes.cascod:Cascod",
         "edit": "editctl.recipes.edit:Edit",
+        "eot": "editctl.recipes.eot:Eot",
+        "kpdd-cot": "editctl.recipes.kpdd_cot:KpddCot",
+        "kpdd-pot": "editctl.recipes.kpdd_pot:KpddPot",
+        "mt-cot": "editctl.recipes.mt_cot:MtCot",
+        "mt-ra": "editctl.recipes.mt_ra:MtRa",
+        "mt-re": "editctl.recipes.mt_re:MtRe",
+        "pot": "editctl.recipes.pot:Pot",
+        "scott": "editctl.recipes.scott:Scott",
         "std-cot": "editctl.recipes.std_cot:StdCot",
         "std-cot-dual": "editctl.recipes.std_cot_dual:StdCotDual",
+        "step-by-step": "editctl.recipes.mt_re:MtRe",
     },
 }
 
@@ -84,7 +94,7 @@ class Listed:
     """built-in, or the distribution that announces it."""
     version: str
     title: str
-    """First line of its docstring."""
+    """First line of its docstring; for a second name of the same plugin, which one it is."""
     error: str | None
     """Why it can't be loaded."""
 
@@ -167,6 +177,9 @@ def _title(kind: Kind, target: str, name: str) -> tuple[str, str | None]:
         found = _checked(kind, _resolve(target, name), name)
     except (PluginError, UsageError) as error:
         return "", str(error)
+    first = next((other for other, same in BUILT_IN[kind].items() if same == target), name)
+    if first != name:
+        return f"second name of {first}", None
     return (found.__doc__ or "").strip().partition("\n")[0], None
 
 

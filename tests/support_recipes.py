@@ -4,15 +4,41 @@ from dataclasses import replace
 from typing import Any
 
 from editctl import registry
-from editctl.records import Alignment, Example, Prompt, Question, Skip
+from editctl.formats import format_of
+from editctl.records import Alignment, Chain, Example, Prompt, Question, Skip
 from tests.support_models import pair
 
 RATIONALE = "17 + 25 = 42."
 RIGHT = f"{RATIONALE} Therefore, the answer is 42."
-WRONG = "17 + 25 = 32. Therefore, the answer is 32."
+WRONG_RATIONALE = "17 + 25 = 32."
+WRONG = f"{WRONG_RATIONALE} Therefore, the answer is 32."
 P = "Task Description:\nAdd.\nQ:17 + 25?\n\nA:"
 ASKED = Prompt(user=P)
-NAMES = ("answer-sft", "cascod", "edit", "std-cot", "std-cot-dual")
+NAMES = (
+    "answer-sft",
+    "cascod",
+    "edit",
+    "mt-cot",
+    "mt-ra",
+    "mt-re",
+    "scott",
+    "std-cot",
+    "std-cot-dual",
+    "step-by-step",
+)
+FORMAT_NAMES = ("eot", "kpdd-cot", "kpdd-pot", "pot")
+"""Recipes over chains with named sections, each of the format of its own name."""
+SECTIONS: dict[str, dict[str, str]] = {
+    "pot": {"program": "total = 17 + 25\nans = total"},
+    "eot": {"equations": "% 25 more than 17\nx = 17\nans = x + 25"},
+    "kpdd-cot": {"core": "What is the sum?", "information": "17 is there,\n25 are added.", "solution": RIGHT},
+    "kpdd-pot": {
+        "core": "What is the sum?",
+        "information": "17 is there,\n25 are added.",
+        "solution": "total = 17\nif total:\n    total += 25\nans = total",
+    },
+}
+"""What `formed` holds in each format."""
 IMITATION = Example(
     question_id="q1", prompt=ASKED, target=RIGHT, spans=((0, len(RIGHT), 1.0),), end_weight=1.0, share=1.0, side="right"
 )
@@ -30,6 +56,15 @@ def lacking(side: str, **more: Any) -> Alignment:
     whole = row(**more)
     absent: dict[str, Any] = {side: None}
     return replace(whole, dual=replace(whole.dual, **absent), edits=None)
+
+
+def formed(name: str, **more: Any) -> Alignment:
+    """The sum with a right chain in a format and no wrong one."""
+    sections = SECTIONS[name]
+    text = format_of(name).render(sections)
+    chain = Chain(**{"text": text, "answer": "42", "origin": "sampled", "sections": sections, **more})
+    whole = row()
+    return replace(whole, dual=replace(whole.dual, right=chain, wrong=None), edits=None)
 
 
 def method_of(name: str) -> Any:

@@ -3,15 +3,16 @@
 Every recipe, several architectures, float32, relative 1e-5; then mistakes are planted and the comparison must see them.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import pytest
 import torch
 
 from editctl import registry
-from editctl.records import Alignment, Example
+from editctl.formats import FORMATS, format_of
+from editctl.records import Alignment, Chain, Example
 from editctl.scratch import train_tokenizer
 from editctl.tokens import Codec
 from editctl.train.engine.layout import Room
@@ -38,6 +39,7 @@ from tests.support_steps import Result, by_formula, computed, gradients_of, grou
 
 EXACT = 1e-5
 ARCHITECTURES = ("llama", "qwen2", "gemma3", "gpt2")
+KEY_POINTS = ("kpdd-cot", "kpdd-pot")
 NORMALISERS = ("tokens", "target", "weighted", "sum")
 ROOM = Room(tokens=70, places=1000)
 """So small that a step takes several rows, some of several questions."""
@@ -49,8 +51,14 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         *({"control": control, "beta": 0.3} for control in ("random", "numbers", "conclusion", "all")),
     ],
     "cascod": [{}, {"alpha": 0.6}],
+    **{
+        name: [{"stages": stages, "shared": shared} for stages in "32" for shared in (False, True)]
+        for name in KEY_POINTS
+    },
 }
 """Options of a recipe with which its examples differ; the others are shown with their own."""
+LATER: Mapping[str, int] = {"edit": 1}
+"""The first stage that a recipe's variants touch, where it is not the first of all."""
 
 
 @dataclass(frozen=True)
@@ -79,20 +87,42 @@ def cases() -> list[Case]:
         method = registry.load("recipes", name)()
         for number, options in enumerate(VARIANTS.get(name, [{}])):
             stages = range(len(method.stages(method.Options(**options))))
-            found += [
-                Case(name, tuple(options.items()), stage) for stage in stages if stage or not number or name == "cascod"
-            ]
+            first = LATER.get(name, 0) if number else 0
+            found += [Case(name, tuple(options.items()), stage) for stage in stages[first:]]
     return found
 
 
-def alignments() -> list[Alignment]:
-    """Five questions whose chains share a beginning, of different lengths."""
+def sections_of(number: int) -> dict[str, dict[str, str]]:
+    """A chain of each format; they share beginnings and differ in length."""
+    program = "\n".join(["total = 3", *(f"total = total + {each}" for each in range(number % 3)), "ans = total"])
+    equations = "\n".join(["x = 3", *(f"x{each} = x + {each}" for each in range(number % 3)), "ans = x"])
+    points = {"core": f"What is {number} of it?", "information": "\n".join(["It is 3.", "It is 4."][: 1 + number % 2])}
+    told = "First, 3 + 6 = 9. " * (1 + number % 2) + "Therefore, the answer is 9."
+    return {
+        "pot": {"program": program},
+        "eot": {"equations": equations},
+        "kpdd-cot": {**points, "solution": told},
+        "kpdd-pot": {**points, "solution": program},
+    }
+
+
+def alignments(name: str = "") -> list[Alignment]:
+    """Five questions whose chains share a beginning, of different lengths; of a recipe's own format if it has one."""
+    if name in FORMATS:
+        return [with_sections(each, name, number) for number, each in enumerate(alignments())]
     longer = pair(
         9,
         right="First, 3 + 6 = 9. Then 9 + 1 = 10, keep 0. Therefore, the answer is 0.",
         wrong="First, 3 + 6 = 9. Then 9 + 1 = 11, keep 1. Therefore, the answer is 1.",
     )
     return [pair(0), pair(1), longer, pair(3), pair(4)]
+
+
+def with_sections(alignment: Alignment, name: str, number: int) -> Alignment:
+    """The same question with a right chain of a format, and no wrong one."""
+    sections = sections_of(number)[name]
+    chain = Chain(text=format_of(name).render(sections), answer="4", origin="sampled", sections=sections)
+    return Alignment(dual=replace(alignment.dual, right=chain, wrong=None), edits=None)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +141,7 @@ def both(model: Any, case: Case, tokenizer: Any, normaliser: str = "", room: Roo
     """A step as the product computes it, and by its formula."""
     method, options, stage = case.parts()
     normaliser = normaliser or stage.normaliser
-    asked = alignments()
+    asked = alignments(case.name)
     texts = [[one for one in method.examples(stage.name, each, options) if isinstance(one, Example)] for each in asked]
     found = groups_of(method, options, stage, asked, Codec(tokenizer, "plain"))
     step = step_of(found, normaliser, room)

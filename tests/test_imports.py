@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 HEAVY = (
     *("torch", "transformers", "peft", "litellm", "jinja2", "rapidfuzz", "pydantic"),
-    *("scipy", "numpy", "sympy", "lark", "math_verify", "pydantic_monty"),
+    *("scipy", "numpy", "sympy", "lark", "math_verify", "pydantic_monty", "datasets"),
 )
 STAGES = ("generate", "align", "train", "evaluate", "report")
 MAY_IMPORT = {

@@ -19,6 +19,7 @@ from tests.support_models import pairs as sums
 from tests.support_models import run, scratch
 from tests.support_recipes import (
     ASKED,
+    FORMAT_NAMES,
     IMITATION,
     NAMES,
     RATIONALE,
@@ -32,7 +33,8 @@ from tests.support_recipes import (
     skipped,
 )
 
-ONE_STAGE = ("answer-sft", "cascod", "std-cot", "std-cot-dual")
+MULTITASK = ("mt-cot", "mt-ra", "mt-re", "step-by-step")
+ONE_STAGE = ("answer-sft", "cascod", *MULTITASK, "scott", "std-cot", "std-cot-dual")
 M = "Therefore, the answer is"
 
 
@@ -49,7 +51,7 @@ def example(prompt: Prompt, target: str, **more: Any) -> Example:
 
 
 def test_every_recipe_is_here() -> None:
-    assert tuple(sorted(registry.BUILT_IN["recipes"])) == NAMES
+    assert sorted(registry.BUILT_IN["recipes"]) == sorted([*NAMES, *FORMAT_NAMES])
 
 
 def test_std_cot_imitates_the_whole_right_chain_and_its_end() -> None:
@@ -150,7 +152,10 @@ def test_rectified_chains_are_trained_on_unless_left_out(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "normaliser"),
-    [("answer-sft", "tokens"), ("cascod", "target"), ("std-cot", "tokens"), ("std-cot-dual", "target")],
+    [
+        *((name, "tokens") for name in ("answer-sft", "std-cot")),
+        *((name, "target") for name in ("cascod", *MULTITASK, "scott", "std-cot-dual")),
+    ],
 )
 def test_one_stage(name: str, normaliser: Any) -> None:
     method = method_of(name)
@@ -159,7 +164,7 @@ def test_one_stage(name: str, normaliser: Any) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["cascod", "std-cot-dual"])
+@pytest.mark.parametrize("name", ["cascod", *MULTITASK, "scott", "std-cot-dual"])
 def test_the_normaliser_is_an_option(name: str) -> None:
     method = method_of(name)
     assert method.stages(method.Options(normaliser="tokens"))[0].normaliser == "tokens"
@@ -214,9 +219,12 @@ def test_every_option_explains_itself_and_takes_its_own_default(name: str) -> No
 
 SCHEDULE = {"epochs": 15, "learning_rate": 2e-4, "decay": 0.95}
 EDIT = {"alpha": 1, "beta": 0.025, "gamma": 0, "pairs": "all", "rectified": True, "key_steps": True}
+CUT = {**SCHEDULE, "rectified": False, "alpha": 0.1, "conclusion": M, "normaliser": "target"}
 PAPER: dict[str, dict[str, Any]] = {
     "answer-sft": {**SCHEDULE, "rectified": False},
-    "cascod": {**SCHEDULE, "rectified": False, "alpha": 0.1, "conclusion": M, "normaliser": "target"},
+    "cascod": CUT,
+    **{name: {**CUT, "ask": "answer"} for name in MULTITASK},
+    "scott": CUT,
     "std-cot": {**SCHEDULE, "rectified": False},
     "std-cot-dual": {**SCHEDULE, "rectified": True, "normaliser": "tokens"},
     "edit": {
@@ -258,7 +266,7 @@ def test_two_steps_of_training(name: str) -> None:
     assert all(math.isfinite(record["loss"]) and record["loss"] > 0 for record in outcome.history)
     assert len(planned[0].data.groups) == 6
     wrong = [record["wrong"] for record in outcome.history]
-    assert all(wrong) if name == "std-cot-dual" else wrong == [None, None]
+    assert all(wrong) if name in ("scott", "std-cot-dual") else wrong == [None, None]
 
 
 def test_a_pair_counts_as_one_question_whatever_its_examples() -> None:

@@ -9,24 +9,44 @@ from hypothesis import strategies as st
 from editctl.records import Alignment, Example
 from editctl.tokens import Codec
 from tests.support_models import CORPUS, byte_level, sentence_pieces, with_chat
-from tests.support_recipes import NAMES, RATIONALE, RIGHT, WRONG, P, method_of, row, shown
+from tests.support_recipes import RATIONALE, RIGHT, WRONG, WRONG_RATIONALE, P, method_of, row, shown
 
 M = "Therefore, the answer is"
 TURN = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 MARKED = f"[Counterfactual Reasoning] {P}"
+RATIONALE_AND_ANSWER = [(f"{P}\nRationale:", "", RATIONALE), (f"{P}\nAnswer:", "", " 42.")]
 TEXTS: dict[str, list[tuple[str, str, str]]] = {
     "answer-sft": [(P, "", "42")],
     "cascod": [(f"{P}Rationale:", "", RATIONALE), (f"{P}Rationale:", f"{RATIONALE}\n{M}", " 42.")],
     "edit": [(P, "", RIGHT)],
+    "mt-cot": [(f"{P}\n[Explanation Generation]:", "", RIGHT), (f"{P}\n[Answer Prediction]:", "", " 42.")],
+    "mt-ra": [
+        (f"{P}\n[Explanation Generation]:", "", f"The answer is 42. Explanation: {RATIONALE}"),
+        (f"{P}\n[Answer Prediction]:", "", " 42."),
+    ],
+    "mt-re": RATIONALE_AND_ANSWER,
+    "scott": [
+        (f"[Factual] {P}", "", RIGHT),
+        (f"[Counterfactual] {P}", f"{WRONG_RATIONALE}\n{M}", " 32."),
+    ],
     "std-cot": [(P, "", RIGHT)],
     "std-cot-dual": [(P, "", RIGHT), (MARKED, "", WRONG)],
+    "step-by-step": RATIONALE_AND_ANSWER,
 }
 """The user's part, what is forced after it, and the target."""
+MARKS = (
+    "Rationale:",
+    "Answer:",
+    "[Counterfactual Reasoning]",
+    "[Factual]",
+    "[Explanation Generation]",
+    "[Answer Prediction]:",
+)
 LAYOUTS = ("gap", "published", "chat")
 TOKENIZERS = {
     "bytes": byte_level(),
     "bytes with start": byte_level(bos=True),
-    "pieces": sentence_pieces([*CORPUS, P, "Rationale:", "[Counterfactual Reasoning]", RIGHT, WRONG]),
+    "pieces": sentence_pieces([*CORPUS, P, *MARKS, RIGHT, WRONG]),
 }
 
 
@@ -53,7 +73,7 @@ def laid_out(layout: str, user: str, forced: str, target: str) -> tuple[str, str
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TEXTS)
 def test_what_is_read_and_written_in_training(name: str, layout: str) -> None:
     made = codec(layout)
     found = []
@@ -74,28 +94,47 @@ def test_the_published_strings_of_cascod_letter_for_letter() -> None:
     )
 
 
-def asked(name: str, alignment: Alignment, made: Codec) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Prompts of the decode plan and of training, for a student that writes what it was shown."""
+Ids = tuple[int, ...]
+
+
+def asked(name: str, alignment: Alignment, made: Codec, **options: Any) -> list[tuple[Ids, list[Ids]]]:
+    """The prompt of each decode step, and those of training, for a student that writes what it was shown."""
     method = method_of(name)
-    options = method.Options()
-    first_stage = method.stages(options)[0].name
-    own = [one for one in shown(name, alignment, first_stage) if isinstance(one, Example) and one.side == "right"]
+    chosen = method.Options(**options)
+    first_stage = method.stages(chosen)[0].name
+    own = [one for one in shown(name, alignment, first_stage, **options) if isinstance(one, Example)]
+    encoded = [made.encode(one.prompt, one.target) for one in own if one.side == "right"]
     earlier: list[str] = []
     prompts = []
-    for step, one in zip(method.plan(options), own, strict=True):
-        encoded = made.encode(one.prompt, one.target)
-        prompts.append((made.prompt(step.prompt(alignment.dual.question, earlier)), encoded.prompt))
-        earlier.append(made.tokenizer.decode(encoded.target, skip_special_tokens=True))
+    for step in method.plan(chosen):
+        asking = made.prompt(step.prompt(alignment.dual.question, earlier))
+        prompts.append((asking, [one.prompt for one in encoded]))
+        written = next((one.target for one in encoded if one.prompt == asking), ())
+        earlier.append(made.tokenizer.decode(written, skip_special_tokens=True))
     return prompts
 
 
+PLANS: list[tuple[str, dict[str, Any], list[int]]] = [
+    *((name, {}, [0]) for name in ("answer-sft", "edit", "scott", "std-cot", "std-cot-dual")),
+    ("cascod", {}, [0, 1]),
+    *((name, {}, [1]) for name in ("mt-cot", "mt-ra", "mt-re", "step-by-step")),
+    *((name, {"ask": "explanation"}, [0]) for name in ("mt-cot", "mt-ra")),
+    *((name, {"ask": "explanation"}, [0, 1]) for name in ("mt-re", "step-by-step")),
+]
+"""Recipe, options, and which of its examples each decode step asks as."""
+
+
+def test_every_plan_is_looked_at() -> None:
+    assert {name for name, _, _ in PLANS} == set(TEXTS)
+
+
 @pytest.mark.parametrize("form", sorted(CODECS))
-@pytest.mark.parametrize("name", NAMES)
-def test_asking_shows_what_training_showed(name: str, form: str) -> None:
-    prompts = asked(name, row(), CODECS[form])
-    assert len(prompts) == (2 if name == "cascod" else 1)
-    for asking, training in prompts:
-        assert asking == training
+@pytest.mark.parametrize(("name", "options", "places"), PLANS)
+def test_asking_shows_what_training_showed(name: str, options: dict[str, Any], places: list[int], form: str) -> None:
+    prompts = asked(name, row(), CODECS[form], **options)
+    assert [asking for asking, _ in prompts] == [
+        training[place] for (_, training), place in zip(prompts, places, strict=True)
+    ]
 
 
 @settings(max_examples=60, deadline=None)
@@ -104,8 +143,8 @@ def test_a_rationale_comes_back_as_it_was_trained(rationale: str, layout: str) -
     alignment = row(right=f"{rationale}\nTherefore, the answer is 42.")
     if all(isinstance(one, Example) for one in shown("cascod", alignment)):
         made = CODECS["chat" if layout == "chat" else f"bytes, {layout}"]
-        for asking, training in asked("cascod", alignment, made):
-            assert asking == training
+        prompts = asked("cascod", alignment, made)
+        assert [asking for asking, _ in prompts] == prompts[0][1]
 
 
 def test_key_steps_are_trained_with_the_prompt_that_is_asked() -> None:
@@ -121,8 +160,13 @@ def test_key_steps_are_trained_with_the_prompt_that_is_asked() -> None:
         ("answer-sft", [("answer", M)]),
         ("cascod", [("rationale", ""), ("answer", M)]),
         ("edit", [("chain", "")]),
+        ("mt-cot", [("answer", M)]),
+        ("mt-ra", [("answer", M)]),
+        ("mt-re", [("answer", M)]),
+        ("scott", [("chain", "")]),
         ("std-cot", [("chain", "")]),
         ("std-cot-dual", [("chain", "")]),
+        ("step-by-step", [("answer", M)]),
     ],
 )
 def test_decode_plans(name: str, steps: list[tuple[str, str]]) -> None:

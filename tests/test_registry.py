@@ -118,7 +118,7 @@ def test_plugin_in_a_file_and_by_dotted_name(tmp_path: Path, monkeypatch: pytest
     [
         ("teachers", "orakle", "unknown teacher 'orakle'; did you mean oracle?"),
         ("tasks", "bolean", "unknown task 'bolean'; did you mean boolean?"),
-        ("recipes", "std_cot", "unknown recipe 'std_cot'; did you mean std-cot or std-cot-dual?"),
+        ("recipes", "std_cot", "unknown recipe 'std_cot'; did you mean std-cot or scott or std-cot-dual?"),
         ("recipes", "none.py:Edit", "no such file none.py"),
         ("recipes", "editctl.recipes.edit:Edti", "editctl.recipes.edit has no 'Edti'; did you mean Edit"),
         ("teachers", "editctl.recipes.edit:Edit", "is no teacher: it has no complete and no close"),

@@ -30,6 +30,7 @@ def test_wheel_holds_plugins_and_templates_inside_the_package(built: Path) -> No
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"editctl"}
     assert "editctl/templates/mistakes/logical.jinja" in names
+    assert "editctl/templates/formats/pot.jinja" in names
     assert "editctl/plugins/oracle.py" in names
     assert "editctl/py.typed" in names
     shipped = {path.relative_to(ROOT).as_posix() for path in (ROOT / "editctl").rglob("*.py")}

@@ -21,6 +21,7 @@ _ITEM = re.compile(r"(?:^|[\s:*])[0-9]{1,2}\Z")
 _NEW_SENTENCE = re.compile(
     r"\s+(?:The|This|That|It|So|Thus|Hence|Therefore|Because|We|I|He|She|They|In|If|However|Note)\b"
 )
+_EXPLAINS = re.compile(r"\s+Explanation:")
 _AFTER_LETTER = re.compile(r"[ \t]+(?:[a-z0-9$(]|[A-Z]\.|[A-Z]\w*(?: [A-Z]\w*)?[*_\"'”’)]*\s*(?:\.|\Z))")
 _WRAPPERS = (
     ("**", "**"), ("__", "__"), ("*", "*"), ("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"),
@@ -117,7 +118,7 @@ def _goes_on(text: str, start: int, stop: re.Match[str], limit: int) -> bool:
     """Whether the dot belongs to an abbreviation, an initial or an option's letter."""
     before = text[max(start, stop.start() - 12) : stop.start()]
     after = text[stop.end() : min(limit, stop.end() + 60)]
-    if not stop[0].startswith(".") or not after.split("\n", 1)[0].strip():
+    if not stop[0].startswith(".") or not after.split("\n", 1)[0].strip() or _EXPLAINS.match(after):
         return False
     if _ITEM.search(before) and _ENUMERATED.match(text, start, limit):
         return True

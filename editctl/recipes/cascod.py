@@ -5,17 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from editctl.answers.conclusion import CANONICAL, split_conclusion
-from editctl.imitation import (
-    PUBLISHED,
-    ImitationOptions,
-    Normaliser,
-    check_alpha,
-    check_conclusion,
-    right_fault,
-    whole,
-)
-from editctl.options import option
+from editctl.cut import PUBLISHED_OPTIONS, CutOptions, concluding, cut, right_cut
+from editctl.imitation import PUBLISHED, whole
 from editctl.recipe import DecodeStep, Preset, Stage
 from editctl.records import Alignment, Chain, Example, Prompt, Question, Skip
 from editctl.student import question_prompt
@@ -24,17 +15,8 @@ CUE = "Rationale:"
 
 
 @dataclass(frozen=True)
-class CascodOptions(ImitationOptions):
+class CascodOptions(CutOptions):
     """Options of cascod."""
-
-    alpha: float = option(0.1, "share of the answer in the loss; the rationale has the rest")
-    conclusion: str = option(CANONICAL, "opening of the conclusion sentence, at which chains are cut")
-    normaliser: Normaliser = option("target", "what the loss is divided by")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_alpha(self.alpha)
-        check_conclusion(self.conclusion)
 
 
 class Cascod:
@@ -42,39 +24,22 @@ class Cascod:
 
     title: ClassVar[str] = "learn the rationale and, after it, the answer as two steps of one student"
     Options = CascodOptions
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "paper": Preset(
-            options={
-                "epochs": 15.0,
-                "learning_rate": 2e-4,
-                "decay": 0.95,
-                "rectified": False,
-                "alpha": 0.1,
-                "conclusion": CANONICAL,
-                "normaliser": "target",
-            },
-            settings=PUBLISHED,
-        )
-    }
+    presets: ClassVar[Mapping[str, Preset]] = {"paper": Preset(options=PUBLISHED_OPTIONS, settings=PUBLISHED)}
 
     def stages(self, options: CascodOptions) -> Sequence[Stage]:
         """One stage over both steps."""
-        return [options.stage(options.normaliser)]
+        return options.stages()
 
     def examples(self, stage: str, alignment: Alignment, options: CascodOptions) -> Iterator[Example | Skip]:
         """P and cue -> rationale (1 - alpha); P, cue, rationale and opening -> answer (alpha)."""
-        question, right = alignment.dual.question, alignment.dual.right
-        fault = right_fault(alignment, rectified=options.rectified)
-        parts = split_conclusion(right.text, options.conclusion) if right else None
-        fault = fault or _parts_fault(parts)
-        if parts is None or fault:
-            yield Skip(question_id=question.id, reason=fault or "no-conclusion")
+        question = alignment.dual.question
+        parts = right_cut(alignment, rectified=options.rectified, opening=options.conclusion)
+        if isinstance(parts, Skip):
+            yield parts
             return
-        rationale, answer = parts
-        first = ask_rationale(question, ())
-        second = ask_answer(question, (rationale,), opening=options.conclusion)
-        yield whole(question, first, _bare(rationale), share=1 - options.alpha)
-        yield whole(question, second, answer, share=options.alpha)
+        second = ask_answer(question, (parts.rationale,), opening=options.conclusion)
+        yield whole(question, ask_rationale(question, ()), parts.rationale, share=1 - options.alpha)
+        yield whole(question, second, parts.answer, share=options.alpha)
 
     def plan(self, options: CascodOptions) -> Sequence[DecodeStep]:
         """The rationale, then the answer after it; what is read is the opening and the second text."""
@@ -94,23 +59,10 @@ def ask_rationale(question: Question, earlier: Sequence[str]) -> Prompt:
 
 def taught_rationale(question: Question, chain: Chain, *, opening: str) -> str | None:
     """The teacher's chain before its conclusion; None where it has none."""
-    parts = split_conclusion(chain.text, opening)
-    return None if parts is None or _parts_fault(parts) else _bare(parts[0])
+    parts = cut(chain.text, opening)
+    return None if isinstance(parts, str) else parts.rationale
 
 
 def ask_answer(question: Question, earlier: Sequence[str], *, opening: str) -> Prompt:
     """P and the cue, then as the student's own text the rationale, a new line and the opening."""
-    return question_prompt(question, cue=CUE, forced=f"{_bare(earlier[0])}\n{opening}")
-
-
-def _bare(rationale: str) -> str:
-    # A student begins with the gap that joins prompt and target; a chain may end in white space. Neither is forced.
-    return rationale.strip()
-
-
-def _parts_fault(parts: tuple[str, str] | None) -> str | None:
-    if parts is None:
-        return "no-conclusion"
-    if not parts[0].strip():
-        return "no-rationale"
-    return None if parts[1].strip(" .") else "no-answer"
+    return question_prompt(question, cue=CUE, forced=concluding(earlier[0], opening))

@@ -6,7 +6,7 @@ from math import inf
 from typing import ClassVar, Literal
 
 from editctl.answers.conclusion import CANONICAL
-from editctl.imitation import IMITATE, PUBLISHED, Normaliser, ask, check_conclusion, right_fault, whole
+from editctl.imitation import IMITATE, PUBLISHED, Normaliser, ask, check_conclusion, is_program, right_fault, whole
 from editctl.keysteps import Control, Weighing, pair_fault, side_weighing, weigh
 from editctl.options import option
 from editctl.recipe import DecodeStep, Preset, Stage
@@ -135,6 +135,8 @@ def _fault(stage: str, alignment: Alignment, options: EditOptions) -> str | None
     if fault is None and options.pairs != "all":
         chains = (alignment.dual.right, alignment.dual.wrong)
         fault = None if options.pairs in {chain.origin for chain in chains if chain} else f"not-{options.pairs}"
+    if fault is None and alignment.dual.right is not None and is_program(alignment.dual.right):
+        fault = "is-program"
     return fault
 
 
