@@ -105,6 +105,12 @@ def names(kind: Kind) -> dict[str, str]:
     return {**found, **BUILT_IN[kind]}
 
 
+def is_same(kind: Kind, one: str, other: str) -> bool:
+    """Whether two names stand for the same plugin."""
+    known = names(kind)
+    return known.get(one, one) == known.get(other, other)
+
+
 def load(kind: Kind, name: str) -> Any:
     """The class or object behind a name.
 

@@ -236,7 +236,7 @@ def test_earlier_steps_of_the_teacher_are_scored_apart(cli: Cli, place: Path) ->
         (["--endpoint", "chat"], "--endpoint goes with --api-base"),
         (["--engine", "local", "--api-base", "http://127.0.0.1:9/v1"], "goes with --engine server"),
         (["--api-base", "http://127.0.0.1:9/v1", "--endpoint", "mail"], "use auto, completions, tokens, chat"),
-        (["--teacher-chains", "dual.jsonl"], "this recipe asks in one step"),
+        (["--teacher-chains", "dual.jsonl"], "no step of this recipe reads an earlier one"),
         (["--teacher-chains", "q.jsonl"], "holds questions"),
     ],
 )

@@ -11,6 +11,7 @@ import torch
 
 from editctl import registry
 from editctl.answers.conclusion import find_conclusion
+from editctl.cli.evaluate import _plan
 from editctl.errors import UsageError
 from editctl.multitask import Multitask
 from editctl.options import fill
@@ -295,6 +296,15 @@ def test_step_by_step_is_a_second_name(cli: Cli) -> None:
     assert titles["mt-re"].startswith("MT-Re, distilling step-by-step")
     assert "step-by-step  " in cli("plugins").out
     assert "ask=answer|explanation [answer]" in cli("plugins", "show", "step-by-step").out
+
+
+@pytest.mark.parametrize(
+    ("asked", "opening"), [("step-by-step", "So:"), ("mt-re", "So:"), (None, "So:"), ("mt-cot", M)]
+)
+def test_a_run_is_asked_with_its_own_options_by_either_name(asked: str | None, opening: str) -> None:
+    run = {"recipe": "mt-re", "recipe_options": {"conclusion": "So:"}}
+    (step,) = _plan({"recipe": asked, "recipe_option": None}, run)
+    assert step.opening == opening
 
 
 PAIRS = pairs(3)

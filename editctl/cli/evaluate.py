@@ -183,8 +183,9 @@ def _warn_bare(talk: "Talk", run: dict[str, Any] | None, asked: list["Question"]
 def _plan(values: dict[str, Any], run: dict[str, Any] | None) -> Any:
     from editctl import options, registry
 
-    own = run if run and values["recipe"] in (None, run["recipe"]) else None
-    name = values["recipe"] or (run or {}).get("recipe") or "std-cot"
+    asked = values["recipe"]
+    own = run if run and (asked is None or registry.is_same("recipes", asked, run["recipe"])) else None
+    name = asked or (run or {}).get("recipe") or "std-cot"
     method = registry.load("recipes", name)()
     texts = options.parse_pairs(values["recipe_option"] or (), "-R")
     trained = {key: str(value) for key, value in ((own or {}).get("recipe_options") or {}).items()}

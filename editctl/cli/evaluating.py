@@ -76,7 +76,7 @@ class Evaluation:
         from editctl.evaluate.asking import taught_works
 
         if len(self.plan) < 2 or not all(step.taught for step in self.plan[:-1]):
-            raise UsageError("--teacher-chains: this recipe asks in one step: there are no earlier ones to take over")
+            raise UsageError("--teacher-chains: no step of this recipe reads an earlier one")
         taught, lacking = taught_works(own, chains, self.plan)
         if not taught:
             raise UsageError("--teacher-chains: holds a usable right chain of none of the questions (they go by id)")

@@ -4,6 +4,7 @@ import inspect
 from typing import Any
 
 from editctl.models import Student, decoder_start
+from editctl.recipe import Stage
 from editctl.tokens import Codec
 from editctl.train.checkpoints import COMPLETE, END, Progress, StageFolder
 from editctl.train.engine.batch import Collator, Step
@@ -30,7 +31,11 @@ def assemble(
     settings, stage = around.settings, item.data.stage
     updates = sum("loss" in record for record in progress.history)
     watch = Watch(
-        stage.name, stage.wrong_limit, total_tokens=progress.tokens, updates=updates, advice=lambda: _advice(folder)
+        stage.name,
+        stage.wrong_limit,
+        total_tokens=progress.tokens,
+        updates=updates,
+        advice=lambda: _advice(folder, stage),
     )
     arguments = training_arguments(item, settings, around.device, str(folder.path))
     room = settings.room(student.model.config.get_text_config().vocab_size)
@@ -78,9 +83,10 @@ def assemble(
     return trainer, keeper, _rows_in_words(finding, settings)
 
 
-def _advice(folder: StageFolder) -> str:
-    """What is left of a run that had to stop: this stage's newest checkpoint, or the end of the one before."""
-    ends = [one.parent for one in sorted(folder.path.parent.glob(f"*/{END}/{COMPLETE}"))]
+def _advice(folder: StageFolder, stage: Stage) -> str:
+    """What is left of a run that had to stop: this stage's newest checkpoint, or the end of the one it goes on from."""
+    before = f"[0-9]*-{stage.starts_from}/{END}/{COMPLETE}"
+    ends = [one.parent for one in folder.path.parent.glob(before)] if stage.starts_from else []
     newest = folder.newest() or (ends[-1] if ends else None)
     return f". The last good checkpoint is {newest}" if newest else ". There is no checkpoint yet"
 
