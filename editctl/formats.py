@@ -66,7 +66,7 @@ class FormatFault(EditctlError):
     """A text that is not in the format, or sections that can't be written in it.
 
     `reason` is countable: no-core, no-information, no-solution, no-program, no-equations, not-python,
-    repeated-section; and, of sections alone, other-sections (not the format's own) and ambiguous (written down they
+    repeated-section; of a chain, other-format (its sections are another's); and, of sections alone, other-sections (not the format's own) and ambiguous (written down they
     would be read as something else).
     """
 
@@ -159,11 +159,13 @@ def labelled(name: str, section: str) -> str:
 
 
 def sections_of(chain: Chain, format: Format) -> dict[str, str]:
-    """The chain's own sections where their names are the format's, else those of its text. Raises FormatFault."""
+    """The chain's own sections, or those of its text where it tells none. Raises FormatFault."""
     if not format.sections:
         return {}
-    if chain.sections is None or set(chain.sections) != set(format.sections):
+    if chain.sections is None:
         return format.parse(chain.text)
+    if set(chain.sections) != set(format.sections):
+        raise FormatFault("other-format", f"the chain has the sections {', '.join(chain.sections) or 'none'}")
     return format.parse(format.render({name: chain.sections[name].strip() for name in format.sections}))
 
 
@@ -181,6 +183,9 @@ def _program(text: str, name: str) -> str:
     # `solution: int = 3` is a program as it stands, and so is a comment; a heading of two hashes is not meant as one.
     if found and not found[1].strip() and (first.lstrip().startswith("##") or not _is_python(program)):
         program = _full(name, written_program(others)).strip("\n").rstrip()
+    elif found and first.lstrip(" \t>*_#")[:1].isupper():  # `Program: x = 3` would be an annotation, in Python
+        rest = written_program(f"{found[1]}\n{others}").strip("\n").rstrip()
+        program = rest if _is_python(rest) else program
     if not _is_python(program):
         raise FormatFault("not-python", "the text is no Python program")
     return program

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from editctl.formats import Format, FormatFault, format_of, sections_of
-from editctl.imitation import ImitationOptions, Normaliser, whole
+from editctl.imitation import ImitationOptions, Normaliser, is_program, whole
 from editctl.options import option
 from editctl.recipe import DecodeStep
 from editctl.records import Alignment, Chain, Example, Prompt, Question, Skip
@@ -34,6 +34,8 @@ def right_sections(alignment: Alignment, form: Format, *, rectified: bool) -> tu
         return {}, "no-right-chain"
     if right.origin == "rectified" and not rectified:
         return {}, "rectified"
+    if form.runner is None and is_program(right):  # both KPDD formats have the same sections
+        return {}, "is-program"
     try:
         return sections_of(right, form), None
     except FormatFault as fault:

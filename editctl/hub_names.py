@@ -34,6 +34,8 @@ def parse(text: str) -> Named:
         InputError: a folder that does not exist.
     """
     bare, _, query = text.removeprefix(PREFIX).partition("?")
+    if bare.endswith("]"):
+        raise UsageError(f"{text}: slices of splits are not read; use --limit, or --shard")
     options = parse_pairs([part for part in query.split("&") if part], text)
     for key in options:
         if key != "revision":

@@ -38,7 +38,7 @@ their scripts differ from their tables."""
 class ImitationOptions:
     """Options that every one-stage recipe has."""
 
-    epochs: float = option(5.0, "passes over the questions (published: 15)")
+    epochs: float = option(5.0, "passes over the questions (EDIT, CasCoD: 15)")
     learning_rate: float = option(2e-4, "peak learning rate for LoRA")
     decay: float = option(0.95, "factor on the learning rate after each epoch")
     rectified: bool = option(True, "whether questions with a rectified right chain are trained on too")

@@ -59,7 +59,7 @@ def told(folder: Path) -> str:
         return ""
     many = "one student" if len(names) == 1 else f"{len(names)} students"
     places = " or ".join(str(folder / SLOTS / name) for name in names)
-    return f"the run has {many} in its slots; name {places}"
+    return f"the run has {many} in its slots, and can't be taken for one; name {places}"
 
 
 def check_stages(recipe: str, stages: Sequence[Stage], plan: Sequence[DecodeStep]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from editctl import registry
 from editctl.errors import UsageError
+from editctl.formats import format_of
 from editctl.interfaces import CallFailed, Completion, Price, Request
 from editctl.models import RUN_FILE, TINY, check_name, run_facts
 from editctl.options import fill, option
@@ -105,6 +106,10 @@ class Local:
         """
         if request.step not in self.steps:
             raise CallFailed("not-asked", f"a student of recipe {(self.run or {})['recipe']} knows one prompt only")
+        if self.plan and format_of(request.format).runner is not None:
+            raise UsageError(
+                f"teacher {self.name}: a student of its recipe writes no chains in format {request.format}"
+            )
         return await (self._follow(request) if self.plan else self._answer(request))
 
     async def _answer(self, request: Request) -> Completion:

@@ -15,6 +15,7 @@ from editctl.cli.evaluate import _plan
 from editctl.errors import UsageError
 from editctl.multitask import Multitask
 from editctl.options import fill
+from editctl.progress import Talk
 from editctl.records import Alignment, Example, Prompt, Question
 from editctl.rows import alignment_to_row
 from editctl.student import question_prompt
@@ -303,7 +304,7 @@ def test_step_by_step_is_a_second_name(cli: Cli) -> None:
 )
 def test_a_run_is_asked_with_its_own_options_by_either_name(asked: str | None, opening: str) -> None:
     run = {"recipe": "mt-re", "recipe_options": {"conclusion": "So:"}}
-    (step,) = _plan({"recipe": asked, "recipe_option": None}, run)
+    (step,) = _plan(Talk(), {"recipe": asked, "recipe_option": None}, run)
     assert step.opening == opening
 
 

@@ -402,7 +402,7 @@ def test_what_is_missing_of_a_run_is_said_in_one_line(cli: Cli, place: Path) -> 
         (("eval", "run", *ASK), "student run/slots/solve: the folder holds no model"),
         (
             ("eval", "run", *ASK, "-r", "std-cot"),
-            "student run: the run has 2 students in its slots; name run/slots/hint",
+            "the run has 2 students in its slots, and can't be taken for one; name run/slots/hint",
         ),
         (("train", "aligned.jsonl", "-s", "run", "-o", "new"), "name run/slots/hint or run/slots/solve"),
     ):

@@ -121,7 +121,7 @@ def _run(session: Session, talk: "Talk", values: dict[str, Any]) -> "tuple[dict[
     session.finish_inputs()
     target = session.open_output(values["output"]) if values["output"] else None
     output = None if target is None or target.is_stream else target.path
-    evaluation = Evaluation(session, talk, values, run, _plan(values, run), output)
+    evaluation = Evaluation(session, talk, values, run, _plan(talk, values, run), output)
     predictions = evaluation.predictions(asked, chains)
     if target is not None:
         _write(target, predictions)
@@ -180,7 +180,18 @@ def _warn_bare(talk: "Talk", run: dict[str, Any] | None, asked: list["Question"]
         )
 
 
-def _plan(values: dict[str, Any], run: dict[str, Any] | None) -> Any:
+def _warn_otherwise(talk: "Talk", trained: dict[str, str], texts: dict[str, str]) -> None:
+    """Of options that the student was trained with otherwise; how it is asked (`ask`) is free."""
+    from editctl.options import flag_name
+
+    told = {flag_name(key): value for key, value in trained.items()}
+    for key, value in texts.items():
+        before = told.get(flag_name(key), value)
+        if flag_name(key) != "ask" and before.lower() != value.lower():
+            talk.warn(f"-R {key}={value}: the student was trained with {key}={before}, and is asked otherwise now")
+
+
+def _plan(talk: "Talk", values: dict[str, Any], run: dict[str, Any] | None) -> Any:
     from editctl import options, registry
 
     asked = values["recipe"]
@@ -189,4 +200,5 @@ def _plan(values: dict[str, Any], run: dict[str, Any] | None) -> Any:
     method = registry.load("recipes", name)()
     texts = options.parse_pairs(values["recipe_option"] or (), "-R")
     trained = {key: str(value) for key, value in ((own or {}).get("recipe_options") or {}).items()}
+    _warn_otherwise(talk, trained, texts)
     return method.plan(options.fill(method.Options, {**trained, **texts}, name))

@@ -109,7 +109,11 @@ def _pairs(session: Session, values: dict[str, Any]) -> "Iterator[Pair]":
     from editctl.align.pairs import PairReader
     from editctl.generate.labels import Pair
     from editctl.jsonl import read_records
+    from editctl.sets.names import is_set
 
+    for name in values["questions"] or ():
+        if name.startswith(("toy:", "hf:")) or is_set(name):
+            raise UsageError(f"{name}: holds questions; --label takes files of dual chains, as gen-dual writes them")
     reader = PairReader(tuple(values["map"] or ()))
 
     def convert(row: "Row") -> "Pair":

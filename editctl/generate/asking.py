@@ -15,7 +15,7 @@ from editctl.generate.keys import key_of
 from editctl.generate.ledger import Entry
 from editctl.generate.ledger_batches import ReservedCall
 from editctl.generate.throttle import Result, Throttle
-from editctl.interfaces import CallFailed, Completion, Request, Teacher, TeacherError, TryAgain
+from editctl.interfaces import CallFailed, Completion, Price, Request, Teacher, TeacherError, TryAgain
 from editctl.prices import likely_tokens
 
 LONGEST_PAUSE = 30.0
@@ -119,10 +119,15 @@ class Asker:
             return
         self._landed = True
         if self.manners.grace >= TOLD_FROM:
-            self.tell(f"waiting for {self._under_way} calls under way, whose answers are paid; Ctrl-C leaves them")
+            why = "" if self._is_free else ", whose answers are paid"
+            self.tell(f"waiting for {self._under_way} calls under way{why}; Ctrl-C leaves them")
         end = time.monotonic() + self.manners.grace
         while self._under_way and time.monotonic() < end:
             await asyncio.sleep(0.02)
+
+    @property
+    def _is_free(self) -> bool:
+        return self.budget is not None and self.budget.price == Price(input=0.0, output=0.0)
 
     async def close(self) -> None:
         """Give back the teacher's connections and the ledger."""

@@ -99,7 +99,7 @@ class Maker:
 
     def _rectify(self, question: Question, wrong: Checked) -> Asking[Outcome]:
         if "rectify" not in self.steps:
-            return _reject(question, "rectify", Tried(reason=self._not_asked()))
+            return _reject(question, "explain", Tried(reason=self._not_asked()))
 
         def accept(checked: Checked) -> str | None:
             if checked.verdict.verdict != "right":

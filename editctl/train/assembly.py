@@ -67,13 +67,7 @@ def assemble(
             Order(item.data.groups, settings.batch_questions, item.steps, f"{settings.seed} {stage.name}")
         ),
         callbacks=[Report(watch, progress.history, around.show, item.steps_per_epoch), keeper],
-        schedule=Schedule(
-            shape=settings.schedule,
-            warmup_steps=settings.warmup_steps,
-            steps=item.steps,
-            steps_per_epoch=item.steps_per_epoch,
-            decay=stage.decay,
-        ),
+        schedule=_schedule(item, settings),
         collator=collator,
         watch=watch,
         attention=finding.attention,
@@ -81,6 +75,16 @@ def assemble(
     trainer.remove_callback(PrinterCallback)
     keeper.trainer = trainer
     return trainer, keeper, _rows_in_words(finding, settings)
+
+
+def _schedule(item: Planned, settings: Settings) -> Schedule:
+    return Schedule(
+        shape=settings.schedule,
+        warmup_steps=settings.warmup_steps,
+        steps=item.steps,
+        steps_per_epoch=item.steps_per_epoch,
+        decay=item.data.stage.decay,
+    )
 
 
 def _advice(folder: StageFolder, stage: Stage) -> str:
