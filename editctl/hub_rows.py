@@ -25,8 +25,13 @@ def question_of(row: Mapping[str, Any], features: Mapping[str, Any], reader: Que
     plain = {key: json_value(key, _named(features.get(key), value, key)) for key, value in row.items()}
     if "id" not in reader.mapping and plain.get("id") in (None, ""):
         plain["id"] = name
-    labelled = _take_labels(plain, reader.mapping.get("choices"))
-    return _with_choices(reader.convert(plain), labelled)
+    labelled = _take_labels(plain, _column(plain, "choices", reader.mapping))
+    question = reader.convert(plain)
+    options = listed_options(question.choices, question.question) if question.choices else ()
+    if _is_place(plain, reader.mapping) and question.answer not in {label for label, _ in options or labelled}:
+        reason = f"{question.answer} is a mere place among the choices, and what it counts from is nowhere said"
+        raise FieldError("answer", f"{reason}; write the choice's label or text")
+    return question if options else _with_choices(question, labelled)
 
 
 def _named(feature: Any, value: Any, key: str) -> Any:
@@ -52,9 +57,24 @@ def _label_name(feature: Any, value: Any, key: str) -> str | None:
         raise FieldError(key, f"is the label {value!r}, which the dataset gives no name") from error
 
 
-def _take_labels(row: Row, mapped: str | None) -> Labelled:
+def _column(row: Row, ours: str, mapping: Mapping[str, str]) -> str:
+    """The row's own name of a field."""
+    known = (name for name in ALIASES[ours] if row.get(name) is not None and name not in mapping.values())
+    return mapping.get(ours) or next(known, ours)
+
+
+def _is_place(row: Row, mapping: Mapping[str, str]) -> bool:
+    """Whether the answer is a number, and the choices are not: one of them is not what it spells."""
+    answer, choices = (row.get(_column(row, ours, mapping)) for ours in ("answer", "choices"))
+    return _is_number(answer) and isinstance(choices, list) and bool(choices) and not any(map(_is_number, choices))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _take_labels(row: Row, column: str) -> Labelled:
     """Turn the row's `{"text": [...], "label": [...]}` into a list of texts; its labels and texts, if it had both."""
-    column = mapped or next((name for name in ALIASES["choices"] if row.get(name) is not None), "choices")
     value = row.get(column)
     pairs: list[tuple[Any, Any]] = []
     if isinstance(value, dict) and isinstance(value.get("text"), list) and isinstance(value.get("label"), list):
@@ -73,8 +93,8 @@ def _take_labels(row: Row, mapped: str | None) -> Labelled:
 
 
 def _with_choices(question: Question, labelled: Labelled) -> Question:
-    """Choices that the question's text does not list are put under it; the answer is one of them, as `(B)`."""
-    if not question.choices or listed_options(question.choices, question.question):
+    """The choices are put under the question; the answer is one of them, as `(B)`."""
+    if not question.choices:
         return question
     options = labelled or lettered(question.choices)
     answer = question.answer

@@ -5,8 +5,12 @@ a copy that the library prepared before is read where there is one, else rows co
 """
 
 import contextlib
+import gzip
 import hashlib
+import lzma
 import sys
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,14 +209,36 @@ def _told(named: Named) -> Iterator[None]:
     """Faults of the library in one line. Raises InputError for them."""
     import httpx
     import pyarrow
+    import yaml
     from datasets.exceptions import DatasetsError
 
+    told = (DatasetsError, OSError, ValueError, RuntimeError, httpx.HTTPError, pyarrow.ArrowException, yaml.YAMLError)
     try:
         yield
-    except (DatasetsError, OSError, ValueError, RuntimeError, httpx.HTTPError, pyarrow.ArrowException) as error:
-        lines = str(error).strip().splitlines()
-        reason = lines[0] if lines else type(error).__name__
-        raise InputError(f"can't be read as a dataset: {reason}", file=named.text) from error
+    except StopIteration as error:  # how the library meets a file without a row
+        raise InputError("a file of it holds no row; leave it out, or fetch it again", file=named.text) from error
+    except (*told, *_DAMAGED) as error:
+        raise InputError(f"can't be read as a dataset: {_reason(error)}", file=named.text) from error
+
+
+_DAMAGED = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, zlib.error)
+"""What the readers of packed files raise; the first would pass for an end of typing."""
+
+
+def _reason(error: Exception) -> str:
+    import yaml
+
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        # The library hands over the head without its first line, `---`.
+        where = f"line {error.problem_mark.line + 2}"
+        return f"README.md: its head, between the two ---, is no YAML ({where}: {error.problem}); mend it"
+    if isinstance(error, yaml.YAMLError):
+        return "README.md: its head, between the two ---, is no YAML; mend it"
+    lines = str(error).strip().splitlines()
+    reason = lines[0] if lines else type(error).__name__
+    if isinstance(error, _DAMAGED):
+        return f"a packed file is cut off or damaged ({reason}); fetch or pack it again"
+    return reason
 
 
 def _questions(named: Named, rows: Any, reader: QuestionReader, note: Note) -> Iterator[Question]:

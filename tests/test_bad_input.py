@@ -188,6 +188,7 @@ WORDS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "no teacher": (["gen-dual", "q.jsonl", "-o", "out.jsonl"], ("-t oracle",)),
     "missing plugin file": ([*TOY[:2], "-t", "none.py:Good", "-o", "out.jsonl"], ("no such file none.py",)),
     "missing class": ([*TOY[:2], "-t", "bad.py:Goood", "-o", "out.jsonl"], ("'Goood'", "did you mean Good?")),
+    "labels for questions": ([*TOY[:2], "-t", "oracle", "--label"], ("holds questions", "dual chains")),
     "no teacher class": ([*TOY[:2], "-t", "bad.py:NoTeacher", "-o", "out.jsonl"], ("is no teacher", "complete")),
     "unknown teacher option": ([*TOY, "-T", "eror-rate=1"], ("'eror-rate'", "did you mean error-rate?")),
     "bad teacher option": ([*TOY, "-T", "error-rate=often"], ("error-rate", "'often'", "takes a number")),

@@ -308,6 +308,18 @@ def test_a_run_is_asked_with_its_own_options_by_either_name(asked: str | None, o
     assert step.opening == opening
 
 
+@pytest.mark.parametrize(
+    ("given", "warned"),
+    [(["ask=explanation"], False), (["alpha=0.1"], False), (["conclusion=Thus:"], True), (["alpha=0.2"], True)],
+)
+def test_asking_otherwise_than_was_trained_is_told(
+    capsys: pytest.CaptureFixture[str], given: list[str], warned: bool
+) -> None:
+    run = {"recipe": "mt-re", "recipe_options": {"conclusion": "So:", "alpha": 0.1, "ask": "answer"}}
+    _plan(Talk(), {"recipe": None, "recipe_option": given}, run)
+    assert ("the student was trained with" in " ".join(capsys.readouterr().err.split())) == warned
+
+
 PAIRS = pairs(3)
 
 

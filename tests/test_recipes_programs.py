@@ -303,3 +303,20 @@ def test_presets_hold_what_is_known_and_no_more() -> None:
         (one,) = all_examples(name, formed(name), **card.options)["student"]
         assert one.prompt == Prompt(user=P + cue)
     assert [name for name in KEY_POINTS if getattr(method_of(name), "presets", None)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "reason"),
+    [
+        ("eot", "pot", "other-format"),
+        ("pot", "eot", "other-format"),
+        ("pot", "kpdd-pot", "other-format"),
+        ("kpdd-pot", "pot", "other-format"),
+        ("kpdd-cot", "kpdd-pot", "is-program"),
+        ("kpdd-pot", "kpdd-cot", "not-python"),
+    ],
+)
+def test_a_chain_of_another_format_is_no_chain_of_this_one(name: str, other: str, reason: str) -> None:
+    method = method_of(name)
+    for stage in method.stages(method.Options()):
+        assert shown(name, formed(other), stage.name) == skipped(reason)

@@ -3,9 +3,11 @@ own, which alone touches model and tokenizer."""
 
 import asyncio
 import gc
+import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +22,11 @@ from editctl.tokens import Codec
 
 GATHERED = 0.01
 """Seconds that a batch waits for others who are about to ask."""
+_DEVICE = r"\b(?:CUDA|HIP|XPU|MPS|cuDNN|cuBLAS)\b"
+FULL = re.compile(rf"{_DEVICE}.*\bout of memory\b|\bDefaultCPUAllocator\b|\bCUBLAS_STATUS_ALLOC_FAILED\b", re.DOTALL)
+"""How torch says that memory ran out where it has no class for it."""
+FAILED = re.compile(rf"{_DEVICE} error\b")
+"""How torch says that a device failed; only newer releases have a class for it."""
 
 
 class Closed(EditctlError):
@@ -84,7 +91,7 @@ class Pool:
 
         Raises:
             CallFailed: the student can't read so much.
-            EditctlError: what stops all: a student that can't be loaded, too little memory.
+            EditctlError: what stops all: a student that can't be loaded, too little memory, a device that fails.
         """
         call = _Call(wanted, asyncio.get_running_loop().create_future())
         self._waiting.append(call)
@@ -122,25 +129,32 @@ class Pool:
 
     def _write(self, calls: Sequence[_Call], loop: asyncio.AbstractEventLoop) -> None:
         """In the thread: write the first batch of these; the others stay as they are."""
-        if self._found is None:
-            self._found = self.load()
-            self._found[0].model.get_input_embeddings().register_forward_pre_hook(self._stop_if_closed)
-        student, codec = self._found
+        student, codec = self._loaded()
         decoder = Decoder(student, end=codec.end, top_p=self.top_p, codec=codec)
         ready = [call for call in calls if self._prepared(call, decoder, loop)]
         batch = self._batch(ready)
         if not batch:
             return
         decoder.temperature = batch[0].wanted.temperature
-        try:
+        full = f"out of memory with {len(batch)} texts at once; lower -T batch-tokens= (now {self.batch_tokens})"
+        with _device_faults(full, "while texts were written"):
             decoder.write(
                 {place: call.job for place, call in enumerate(batch) if call.job},
                 lambda place, done: _soon(loop, batch[place].tell, done),
             )
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise UsageError(
-                f"out of memory with {len(batch)} texts at once; lower -T batch-tokens= (now {self.batch_tokens})"
-            ) from error
+
+    def _loaded(self) -> tuple[Student, Codec]:
+        """The student, which from then on stops at the next token once the pool is closed."""
+        if self._found is None:
+            full = "out of memory while the model was loaded; take a smaller -T dtype= (bfloat16) or another -T device="
+            with _device_faults(full, "while the model was loaded"):
+                found = self.load()
+            model = found[0].model
+            # Whole models, as halves of one have embeddings of their own; `generate` of an adapted one calls its base.
+            for part in {model, model.get_base_model() if hasattr(model, "get_base_model") else model}:
+                part.register_forward_pre_hook(self._stop_if_closed)
+            self._found = found
+        return self._found
 
     def _prepared(self, call: _Call, decoder: Decoder, loop: asyncio.AbstractEventLoop) -> bool:
         """Whether a text can be written: it then has its tokens."""
@@ -168,6 +182,26 @@ class Pool:
     def _stop_if_closed(self, *_: Any) -> None:
         if self._closed.is_set():
             raise Closed("closed while a text was being written")
+
+
+@contextmanager
+def _device_faults(full: str, when: str) -> Iterator[None]:
+    """What torch raises where memory runs out or a device fails, in one line; other errors stay as they are.
+
+    Raises:
+        UsageError: says `full`.
+        EditctlError: a device failed.
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise UsageError(full) from error
+    except RuntimeError as error:
+        if FULL.search(str(error)):
+            raise UsageError(full) from error
+        if FAILED.search(str(error)):
+            raise EditctlError(f"the device failed {when}: {str(error).strip().splitlines()[0][:300]}") from error
+        raise
 
 
 def _room(student: Student, decoder: Decoder, ids: Sequence[int], limit: int) -> int:
