@@ -46,18 +46,22 @@ SYNONYMS: Mapping[str, frozenset[str]] = MappingProxyType(
     }
 )  # fmt: skip
 """Names teachers give a section, in lower case, hyphens as spaces; plain ones only. `the` may stand before each."""
+_LONGEST_LABEL = 200
+"""Characters at the start of a line among which a label is looked for, its markup included."""
+_DASHES = "\u2010-\u2015\u2212-"
 _LABEL_LINE = re.compile(
-    r"(?P<before>[ \t>*_#•+-]*)(?P<number>(?:step[ \t]+)?\(?[0-9]{1,2}[.):][ \t]*)?(?P<bold>[*_]*)[ \t]*"
-    r"(?P<name>[a-z]{3,12}(?:[ \t-]+[a-z]{2,12}){0,4})(?:[ \t]*\([^()\n]{1,40}\))?[ \t]*"
+    r"(?P<before>[ \t>*_#•+-]*+)(?P<number>(?:step[ \t]++)?\(?[0-9]{1,2}[.):][ \t]*+)?(?P<bold>[*_]*+)[ \t]*+"
+    rf"(?P<name>[a-z]{{3,12}}(?:[ \t{_DASHES}]++[a-z]{{2,12}}){{0,4}})(?:[ \t]*+\([^()\n]{{1,40}}\))?[ \t]*"
     r"(?P<closed>[*_]*)[ \t]*(?P<colon>[:：]?)(?P<rest>.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _FENCE_LINE = re.compile(r"[ \t]*(?:```|~~~)")
+_OPENING = re.compile(r"[ \t]*(?:```|~~~)[^`~]*$")
 _WHOLE_FENCE = re.compile(
-    r"\A\s*(?P<fence>```|~~~)[ \t]*(?:text|markdown|md|plaintext)?[ \t]*\n(?P<body>.*)\n[ \t]*(?P=fence)\s*\Z",
+    r"\A\s*(?P<fence>```|~~~)[ \t]*+(?:text|markdown|md|plaintext)?[ \t]*+\n(?P<body>.*)\n[ \t]*(?P=fence)\s*\Z",
     re.DOTALL | re.IGNORECASE,
 )
-_EQUATION = re.compile(r"^(?!\s*(?:%|#|//)).*=", re.MULTILINE)
+_EQUATION = re.compile(r"^(?![^\S\n]*(?:%|#|//)).*=", re.MULTILINE)
 _OTHER_FENCES = ("latex", "tex", "math", "plaintext", "plain", "python")
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -66,8 +70,8 @@ class FormatFault(EditctlError):
     """A text that is not in the format, or sections that can't be written in it.
 
     `reason` is countable: no-core, no-information, no-solution, no-program, no-equations, not-python,
-    repeated-section; of a chain, other-format (its sections are another's); and, of sections alone, other-sections (not the format's own) and ambiguous (written down they
-    would be read as something else).
+    repeated-section; of a chain, other-format (its sections are another's); and, of sections alone, other-sections
+    (not the format's own) and ambiguous (written down they would be read as something else).
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -183,7 +187,7 @@ def _program(text: str, name: str) -> str:
     # `solution: int = 3` is a program as it stands, and so is a comment; a heading of two hashes is not meant as one.
     if found and not found[1].strip() and (first.lstrip().startswith("##") or not _is_python(program)):
         program = _full(name, written_program(others)).strip("\n").rstrip()
-    elif found and first.lstrip(" \t>*_#")[:1].isupper():  # `Program: x = 3` would be an annotation, in Python
+    elif found and first.lstrip(" \t>*_")[:1].isupper():  # `Program: x = 3` would be an annotation, in Python
         rest = written_program(f"{found[1]}\n{others}").strip("\n").rstrip()
         program = rest if _is_python(rest) else program
     if not _is_python(program):
@@ -216,7 +220,17 @@ def _labelled(text: str, format: Format) -> dict[str, str]:
             current = found[name] = [rest]
     texts = {name: _full(name, "\n".join(found.get(name, ())).strip("\n").rstrip()) for name in format.sections}
     last = _program(texts["solution"], "solution") if format.runner else texts["solution"].strip()
-    return {name: section.strip() for name, section in texts.items()} | {"solution": last}
+    return {name: _full(name, _bare(texts[name])) for name in format.sections[:-1]} | {"solution": last}
+
+
+def _bare(section: str) -> str:
+    """A section of words; one that begins with a fence without that fence."""
+    section = section.strip()
+    if not _OPENING.match(section.partition("\n")[0]):
+        return section
+    lines = section.split("\n")[1:]
+    end = next((at for at, line in enumerate(lines) if _FENCE_LINE.match(line)), len(lines))
+    return "\n".join([*lines[:end], *lines[end + 1 :]]).strip()
 
 
 def _lines(text: str, format: Format) -> Iterator[tuple[str, str | None, str]]:
@@ -227,45 +241,52 @@ def _lines(text: str, format: Format) -> Iterator[tuple[str, str | None, str]]:
         fence = _FENCE_LINE.match(line) is not None
         comment = solving and format.runner == "python" and line.lstrip().startswith("#")
         found = None if fence or fenced or comment else _label(line, format.sections, format.runner)
-        fenced ^= fence
+        fenced ^= fence or (found is not None and _OPENING.match(found[1]) is not None)
         solving |= found is not None and found[0] == "solution"
         yield line, *(found or (None, ""))
 
 
 def _label(line: str, names: tuple[str, ...], runner: Runner | None = None) -> tuple[str, str] | None:
     """The section whose label the line begins with, and what follows; None for any other line."""
-    found = _LABEL_LINE.match(line)
+    found = _LABEL_LINE.match(line[:_LONGEST_LABEL])
     if found is None:
         return None
-    words = re.sub(r"[\s-]+", " ", found["name"].lower()).removeprefix("the ")
+    words = re.sub(rf"[\s{_DASHES}]+", " ", found["name"].lower()).removeprefix("the ")
     programs = SYNONYMS["program"] if runner else ()
     known = (one for one in names if words in SYNONYMS[one] or (one == "solution" and words in programs))
     name = next(known, None)
+    rest = found["rest"] + line[_LONGEST_LABEL:]
     marked = "#" in found["before"] or found["bold"] or "*" in found["before"] or "_" in found["before"]
-    if name is None or not (found["colon"] or (marked and not found["rest"].strip())):
+    if name is None or not (found["colon"] or (marked and not rest.strip())):
         return None
-    return name, _without_bold(found)
+    return name, _without_bold(found, rest)
 
 
-def _without_bold(found: re.Match[str]) -> str:
+def _without_bold(found: re.Match[str], rest: str) -> str:
     """What follows a label, without the markup that was opened before the label."""
-    rest = found["rest"].lstrip()
     mark = found["bold"] or re.sub(r"[^*_]|[*][ \t]", "", found["before"])
     if not mark or found["closed"]:
-        return rest
-    if found["rest"].startswith(mark):
+        return rest.lstrip()
+    if rest.startswith(mark):
         return rest.removeprefix(mark).lstrip()
+    rest = rest.lstrip()
     return rest.rstrip().removesuffix(mark) if rest.count(mark) % 2 else rest
 
 
 def _is_python(text: str) -> bool:
     """Whether the text is a program of at least one statement, as this interpreter's grammar has it."""
+    tree = program_tree(text)
+    return tree is not None and bool(tree.body)
+
+
+def program_tree(text: str) -> ast.Module | None:
+    """What Python reads in a text; None where it is no program or a longer one than is run."""
     if len(text) > LONGEST:
-        return False
+        return None
     # Python warns of odd escapes while it reads; its filters belong to the whole process.
     with _ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return bool(ast.parse(text).body)
+            return ast.parse(text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return False
+            return None

@@ -241,6 +241,64 @@ def test_an_annotation_is_no_label() -> None:
     assert POT.parse("solution: int = 3\nans = solution") == {"program": "solution: int = 3\nans = solution"}
 
 
+def test_a_name_that_begins_with_a_capital_is_a_label() -> None:
+    assert POT.parse("Program: ans = 3") == {"program": "ans = 3"}
+    assert POT.parse("**Solution:** x = 3\nans = x") == {"program": "x = 3\nans = x"}
+
+
+def test_a_comment_stays_whatever_it_is_called() -> None:
+    for program in ("# Solution: x = 2\nans = 2", "# Program\nans = 2", "# Code: x\n# Solution\nans = 2"):
+        assert POT.parse(program) == {"program": program}
+
+
+@pytest.mark.parametrize("before", [" " * 20_000, "*" * 20_000, "_" * 20_000, "* " * 10_000, " " * 201])
+def test_a_label_stands_near_the_beginning_of_its_line(before: str) -> None:
+    text = f"Core question: a\nInformation: b\n{before}Solution: c"
+    assert fault_of(KPDD_COT, text) == "no-solution"
+    assert fault_of(POT, f"{before}Program:\n??") == "not-python"
+    assert KPDD_COT.parse(f"Core question: a\nInformation: b\n{' ' * 150}Solution: c")["solution"] == "c"
+
+
+@pytest.mark.parametrize("length", [180, 200, 20_000])
+def test_what_follows_a_label_is_read_whole(length: int) -> None:
+    long = "x" + "y " * (length // 2) + "z"
+    sections = {**THREE, "core": long, "information": long}
+    assert KPDD_COT.parse(KPDD_COT.render(sections)) == sections
+    assert EOT.parse(f"**Equations: ans = {long}**") == {"equations": f"ans = {long}"}
+    assert EOT.parse(f"**Equations**{' ' * length}\nans = 3") == {"equations": "ans = 3"}
+    assert fault_of(EOT, f"Equations{' ' * length}no colon") == "no-equations"
+
+
+@pytest.mark.parametrize("dash", ["\u2010", "\u2011", "\u2012", "\u2013", "\u2014", "\u2212", " "])
+def test_any_dash_will_do_in_a_label(dash: str) -> None:
+    text = f"Core question: What is left?\n**Problem{dash}solving information:** The start is 3.\nSolution: {{}}"
+    assert KPDD_COT.parse(text.format(THREE["solution"])) == THREE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Core question:\n```\nWhat is left?\n```\nInformation:\n```text\nThe start is 3.\n```\nSolution:\n{}",
+        "Core question: ```\nWhat is left?\n```\nInformation: ~~~\nThe start is 3.\n~~~\nSolution:\n{}",
+        "**Core question:**\n\n```question\nWhat is left?\n```\n\n**Hints:** The start is 3.\n\nSolution:\n{}",
+    ],
+)
+def test_fences_around_core_question_and_information_go(text: str) -> None:
+    sections = KPDD_COT.parse(text.format(THREE["solution"]))
+    assert sections == THREE
+    assert read_back(KPDD_COT, sections)
+    program = KPDD_POT.parse(text.format(f"```python\n{PROGRAM}\n```"))
+    assert program == {**THREE, "solution": PROGRAM}
+
+
+def test_a_fence_inside_the_information_stays() -> None:
+    for information in ("The table is:\n```\n1 2\n```", "Take ``` a ``` for x.", "``` a ``` is x."):
+        assert read_back(KPDD_COT, {**THREE, "information": information})
+    text = "Core question: a\nInformation:\n```\n1 2\n```\nare the numbers.\nSolution: b"
+    assert KPDD_COT.parse(text)["information"] == "1 2\nare the numbers."
+    assert fault_of(KPDD_COT, "Core question:\n```\n```\nInformation: b\nSolution: c") == "no-core"
+
+
 # what is refused
 
 
@@ -332,10 +390,17 @@ def test_a_chain_s_own_sections_come_first() -> None:
     assert sections_of(chain("ignored", THREE), KPDD_COT) == THREE
     assert sections_of(chain("ignored", {**THREE, "core": " What is left?\n"}), KPDD_COT) == THREE
     assert sections_of(chain(KPDD_COT.render(THREE)), KPDD_COT) == THREE
-    assert sections_of(chain("ans = 3", {"equations": "x = 3"}), POT) == {"program": "ans = 3"}
     assert sections_of(chain("anything"), FORMATS[COT]) == {}
     with pytest.raises(FormatFault, match="program"):
         sections_of(chain("Two and two."), POT)
     with pytest.raises(FormatFault) as caught:
         sections_of(chain("ignored", {**THREE, "core": ""}), KPDD_COT)
     assert caught.value.reason == "no-core"
+
+
+@pytest.mark.parametrize(("name", "text"), [("equations", "ans = 3"), ("program", "ans = 3")])
+def test_a_chain_of_another_format_is_never_taken_for_this_one(name: str, text: str) -> None:
+    format = POT if name == "equations" else EOT
+    with pytest.raises(FormatFault, match=name) as caught:
+        sections_of(chain(text, {name: text}), format)
+    assert caught.value.reason == "other-format"

@@ -1,9 +1,15 @@
 """`hf:` sources: names, folders of every layout, labels and choices, a hub on loopback, its cache, and no network."""
 
+import bz2
+import gzip
+import io
 import json
+import lzma
 import os
 import subprocess
 import sys
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +26,7 @@ from editctl.files import InputFile, sha256_of
 from editctl.hub_names import Named, parse
 from editctl.hub_rows import question_of
 from editctl.hub_sources import read_hub
+from editctl.jsonl import FieldError
 from editctl.questions import QuestionReader
 from editctl.records import Question
 from editctl.sets.shelf import Shelf
@@ -97,6 +104,12 @@ def test_names_of_another_shape_are_refused_in_one_line(text: str, tmp_path: Pat
         load(text)
     assert found.value.exit_code == 2
     assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize("text", ["hf:org/name:train[:2]", "hf:./set:train[10%:]?revision=x", "hf:a/b/c:test[-5:]"])
+def test_slices_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"slices of splits are not read; use --limit, or --shard$"):
+        parse(text)
 
 
 @given(st.text(max_size=30))
@@ -209,6 +222,73 @@ def test_folders_that_can_not_be_read(files: dict[str, Any], says: str, tmp_path
     assert "\n" not in str(found.value)
 
 
+MANY = lines([{"question": f"{number**9 % 7919} and {number}?", "answer": "1"} for number in range(2000)]).encode()
+
+
+def cut(data: bytes) -> bytes:
+    """The first half."""
+    return data[: len(data) // 2]
+
+
+def hurt(data: bytes) -> bytes:
+    """Some bytes in the middle are others."""
+    half = len(data) // 2
+    return data[:half] + b"\xff" * 40 + data[half + 40 :]
+
+
+def zipped(data: bytes) -> bytes:
+    """An archive of one file."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("train.jsonl", data)
+    return archive.getvalue()
+
+
+@pytest.mark.parametrize("harm", [cut, hurt])
+@pytest.mark.parametrize(
+    ("ending", "pack"), [("jsonl_gz", gzip.compress), ("jsonl_xz", lzma.compress), ("zip", zipped)]
+)
+def test_damaged_packed_files_are_one_clear_line(
+    ending: str, pack: Callable[[bytes], bytes], harm: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    put(tmp_path / "set", **{f"train_{ending}": pack(MANY)})
+    assert len(load(f"hf:{tmp_path}/set")) == 2000
+    put(tmp_path / "set", **{f"train_{ending}": harm(pack(MANY))})
+    with pytest.raises(
+        InputError, match=r"/set: can't be read as a dataset: a packed file is cut off or damaged"
+    ) as told:
+        load(f"hf:{tmp_path}/set")
+    assert str(told.value).endswith("; fetch or pack it again")
+    assert "\n" not in str(told.value)
+
+
+def test_other_files_that_end_too_early(tmp_path: Path) -> None:
+    put(tmp_path / "cut", train_jsonl_bz2=cut(bz2.compress(MANY)))
+    put(tmp_path / "text", train_jsonl_gz=MANY)
+    put(tmp_path / "none", train_jsonl="")
+    put(tmp_path / "block", train_jsonl_gz=gzip.compress(MANY)[:10] + b"\xff" * 400)  # no deflate block begins so
+    for name, says in (
+        ("cut", "is cut off"),
+        ("block", "invalid block type"),
+        ("text", "Not a gzipped file"),
+        ("none", "a file of it holds no row"),
+    ):
+        with pytest.raises(InputError, match=says):
+            load(f"hf:{tmp_path}/{name}")
+
+
+@pytest.mark.parametrize(
+    ("head", "where"),
+    [("configs: [a: {b", r" \(line 2: expected .*\)"), ("a: 1\nb: 'c", r" \(line [34]: .*\)"), ("a: \x07", "")],
+)
+def test_a_broken_card_is_one_clear_line(head: str, where: str, tmp_path: Path) -> None:
+    put(tmp_path / "set", train_jsonl=lines(rows(1)), README_md=f"---\n{head}\n---\n")
+    says = rf"README\.md: its head, between the two ---, is no YAML{where}; mend it$"
+    with pytest.raises(InputError, match=says) as told:
+        load(f"hf:{tmp_path}/set")
+    assert "\n" not in str(told.value)
+
+
 def test_a_limit_reads_no_more_than_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second of two files is broken: who wants the first rows alone never comes to it."""
     put(tmp_path / "set", **{"train-00000-of-00002_jsonl": lines(rows(3)), "train-00001-of-00002_jsonl": "{broken\n"})
@@ -259,10 +339,17 @@ def test_choices_that_the_text_lists_are_left_alone() -> None:
     assert (question.question, question.answer) == (text, "A")
 
 
+PLACE = "is a mere place among the choices, and what it counts from is nowhere said; write the choice's label or text"
+
+
 @pytest.mark.parametrize(
     ("choices", "answer", "says"),
     [
-        (["a cork", "a brick"], 1, "'1' is not the label or the text of one of the 2 choices"),
+        (["a cork", "a brick"], "1", "'1' is not the label or the text of one of the 2 choices"),
+        (["a cork", "a brick"], 1, f"1 {PLACE}"),
+        (["2", "3", "4", "5"], 2, f"2 {PLACE}"),
+        (["2", "3", "4", "5"], 2.0, f"2.0 {PLACE}"),
+        ({"text": ["2", "1"], "label": ["A", "B"]}, 1, f"1 {PLACE}"),
         ({"text": ["a cork"], "label": ["A", "B"]}, "A", "has 1 texts for 2 labels"),
         ({"words": ["a cork"]}, "A", "must be a list of texts"),
     ],
@@ -271,6 +358,27 @@ def test_choices_that_leave_the_answer_open_are_refused(choices: Any, answer: An
     put(tmp_path / "set", train_jsonl=lines([{"question": ASKED, "choices": choices, "answer": answer}]))
     with pytest.raises(InputError, match=says):
         load(f"hf:{tmp_path}/set")
+
+
+def test_a_place_beside_choices_that_the_text_lists_is_refused() -> None:
+    row = {"question": f"{ASKED}\nOptions:\n(A) 2\n(B) 1", "options": ["2", "1"], "gold": 1}
+    with pytest.raises(FieldError, match="is a mere place among the choices"):
+        question_of(row, {}, QuestionReader(["answer=gold"]), "n#0")
+
+
+@pytest.mark.parametrize(
+    ("choices", "answer", "features", "gold"),
+    [
+        ([2, 3, 4, 5], 2, {}, "(A)"),
+        (["2", "3", "4", "5"], "2", {}, "(A)"),
+        ({"text": ["a cork", "a brick"], "label": ["1", "2"]}, 2, {}, "(2)"),
+        (["a cork", "a brick"], 1, {"answer": datasets.ClassLabel(names=["a cork", "a brick"])}, "(B)"),
+        (["True", "False"], False, {}, "(B)"),
+    ],
+)
+def test_numbers_that_are_no_places(choices: Any, answer: Any, features: Any, gold: str) -> None:
+    row = {"question": ASKED, "choices": choices, "answer": answer}
+    assert question_of(row, features, QuestionReader(), "n#0").answer == gold
 
 
 def test_a_label_that_is_kept_secret_is_no_answer() -> None:
@@ -312,6 +420,13 @@ def test_a_wrong_split_ends_in_one_line_and_2(cli: Cli, tmp_path: Path) -> None:
     assert done.code == 2
     assert done.err.splitlines() == ["editctl: hf:./set:test: has no split 'test'; known: train"]
     assert not (tmp_path / "dual.jsonl").exists()
+
+
+def test_a_file_that_is_cut_off_is_no_interruption(cli: Cli, tmp_path: Path) -> None:
+    put(tmp_path / "set", train_jsonl_gz=cut(gzip.compress(MANY)))
+    done = cli("gen-dual", "hf:./set", "-t", "oracle", "-o", "dual.jsonl", "-q")
+    assert (done.code, len(done.err.splitlines())) == (2, 1), done.err
+    assert done.err.startswith("editctl: hf:./set: can't be read as a dataset: a packed file is cut off or damaged")
 
 
 def test_a_broken_file_ends_in_one_line_and_2(cli: Cli, tmp_path: Path) -> None:
@@ -360,6 +475,7 @@ def a_dataset() -> dict[str, bytes]:
     return {"train.jsonl": lines(rows(3)).encode(), "test.jsonl": lines(rows(2, "t")).encode()}
 
 
+@pytest.mark.full
 def test_a_split_of_the_hub_is_streamed(tmp_path: Path) -> None:
     with Hub() as hub:
         hub.datasets["org/name"] = a_dataset()
@@ -370,6 +486,7 @@ def test_a_split_of_the_hub_is_streamed(tmp_path: Path) -> None:
         assert kept == []
 
 
+@pytest.mark.full
 def test_a_prepared_copy_is_read_and_serves_without_a_network(tmp_path: Path) -> None:
     prepare = "import datasets; datasets.disable_progress_bars(); datasets.load_dataset('org/name')"
     with Hub() as hub:
@@ -394,6 +511,7 @@ def test_without_a_network_one_line_says_what_to_do(tmp_path: Path) -> None:
         assert hub.asked == []
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("more", "says"),
     [

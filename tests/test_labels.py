@@ -49,6 +49,23 @@ from tests.support_provider import Provider, Reply, fault
         ("It is logical, I would say, although one could also call it a slip of knowledge, all told.", None),
         ("Category: one of logical, knowledge, calculation, logical+knowledge, other", None),
         ("The category is logical.", None),
+        ("So:\nThe category is: knowledge", "knowledge"),
+        ("The final category: **logical**", "logical"),
+        ("\\boxed{logical}", "logical"),
+        ("The step skips a case.\n\nCategory: $\\boxed{\\text{logical + knowledge}}$", "logical+knowledge"),
+        (f"The step skips {'one ' * 30}case.\n\\boxed{{knowledge}}, then \\boxed{{logical}}", "logical"),
+        ("\\boxed{sloppy}", None),
+        ("Category: a logical error", "logical"),
+        ("Category: a logical and a calculation error", "logical+calculation"),
+        ("Category: (a) logical", "logical"),
+        ("Category: b) knowledge", "knowledge"),
+        ("Category: a", None),
+        ("Category: logical_ (an aside)", "logical"),
+        ("Category:" + "-" * 30 + "logical", "logical"),
+        ("Category:" + "-" * 500 + "logical", None),
+        ("Category:" + "-" * 30_000, None),
+        ("-" * 300 + "Category: logical", None),
+        ("Category: logical" + "_" * 30_000, "logical"),
     ],
 )
 def test_what_an_answer_says(text: str, label: str | None) -> None:
@@ -130,6 +147,26 @@ def test_a_row_without_a_readable_answer_stays_and_says_why(answers: list[Any], 
     assert pair.dual.wrong is not None
     assert (pair.dual.wrong.label, pair.reason, len(asked)) == (None, reason, calls)
     assert pair.to_row() == dual_rows(1)[0]
+
+
+@pytest.mark.parametrize(
+    ("answers", "label", "reason"),
+    [
+        (["Hm."] * 3, "knowledge", "unread"),
+        ([CallFailed("provider-error", "down")], "knowledge", "provider-error"),
+        (["Category: logical"], "logical", None),
+    ],
+)
+def test_a_label_of_an_earlier_run_goes_only_for_a_new_one(answers: list[Any], label: str, reason: str | None) -> None:
+    wrong = replace(dual().wrong, label="knowledge")  # type: ignore[type-var]
+    before = dual_to_row(replace(dual(), wrong=wrong))
+    pair, _ = labelled(*answers, pair=Pair(row=before, dual=replace(dual(), wrong=wrong)))
+    assert pair.reason == reason
+    assert pair.to_row() == {**before, "wrong": {**before["wrong"], "label": label}}
+    found = Labels()
+    found.add(pair)
+    assert found.counts == {("D+- corrupted", "unlabelled" if reason else label): 1}
+    assert found.reasons == ({reason: 1} if reason else {})
 
 
 def test_the_users_own_system_turn_takes_the_place_of_ours() -> None:

@@ -14,7 +14,7 @@ import torch
 
 from editctl import registry
 from editctl.decoding.decoder import Decoder
-from editctl.decoding.pool import Pool, Wanted
+from editctl.decoding.pool import Pool, Text, Wanted
 from editctl.decoding.row import Done
 from editctl.errors import UsageError
 from editctl.generate.keys import key_of
@@ -287,6 +287,65 @@ def test_what_a_student_is_asked_and_how_it_was_trained_are_part_of_its_key(runs
     same = key_of(teacher, request())
     assert key_of(teacher, request(question=replace(QUESTIONS[0], description="Add."))) != same
     assert key_of(other, request()) != same
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"recipe_options": {"conclusion": "So the answer is"}},
+        {"gap": False},
+        {"prompt_style": "chat"},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_one_folder_of_weights_trained_otherwise_has_another_key(
+    runs: Callable[[str], str], tmp_path: Path, other: dict[str, Any]
+) -> None:
+    run, changed = runs("cascod"), tmp_path / "changed"
+    shutil.copytree(run, changed)
+    same = key_of(teacher_of(run), request())
+    assert key_of(teacher_of(str(changed)), request()) == same
+    facts = json.loads((changed / "editctl.json").read_text())
+    (changed / "editctl.json").write_text(json.dumps(facts | other))
+    teacher = teacher_of(str(changed))
+    asked = [one.plan[0].prompt(QUESTIONS[0], ()) for one in (teacher_of(run), teacher)]
+    assert asked[0] == asked[1]
+    assert key_of(teacher, request()) != same
+
+
+def test_steps_that_read_the_same_draw_otherwise(monkeypatch: pytest.MonkeyPatch, runs: Callable[[str], str]) -> None:
+    seeds: list[int] = []
+
+    async def write(self: Pool, wanted: Wanted) -> Text:
+        seeds.append(wanted.seed((1, 2, 3)))
+        return Text(done=Done(ids=(4,), text="I add.", cut=False), read=3)
+
+    monkeypatch.setattr(Pool, "write", write)
+    answers(runs("cascod"), request(), request())
+    assert len(seeds) == 4
+    assert len(set(seeds)) == 2
+
+
+@pytest.mark.parametrize("format", ["pot", "eot", "kpdd-pot"])
+def test_a_student_of_chains_is_not_asked_for_programs(
+    cli: Cli, runs: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    monkeypatch.setattr(Decoder, "write", None)  # nothing is written
+    Path("q.jsonl").write_text(lines([{"id": f"q{number}", "question": "1 + 1?", "answer": "2"} for number in "ab"]))
+    done = cli("gen-dual", "q.jsonl", "-t", f"local:{runs('std-cot')}", "--format", format, "-o", "d.jsonl")
+    assert done.code == 2
+    told = [line for line in done.err.splitlines() if line.startswith("editctl: ")]
+    assert told == [
+        f"editctl: teacher local:std-cot: a student of its recipe writes no chains in format {format}",
+    ]
+    assert "Traceback" not in done.err
+    rows = [row for path in Path().glob("d*.jsonl*") for row in path.read_text().splitlines() if "question" in row]
+    assert rows == []
+
+
+def test_other_formats_can_be_asked_of_a_student(runs: Callable[[str], str]) -> None:
+    (said,) = answers(runs("std-cot"), request(format="kpdd-cot"))
+    assert said.completion_tokens
 
 
 @pytest.mark.parametrize(

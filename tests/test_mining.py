@@ -275,7 +275,7 @@ def test_a_teacher_that_only_explains_leaves_the_other_steps_out(mine: bool) -> 
     assert (outcome.wrong, outcome.reason, len(asked)) == (None, reason, 2)
     outcome, asked = made([WRONG, WRONG], steps=("explain",), mine=mine)
     assert isinstance(outcome, Reject)
-    assert (outcome.step, outcome.reason, outcome.attempts, len(asked)) == ("rectify", reason, 0, 2)
+    assert (outcome.step, outcome.reason, outcome.attempts, len(asked)) == ("explain", reason, 0, 2)
 
 
 # Through the ledger.

@@ -58,9 +58,22 @@ def test_all_methods_have_the_same_updates_on_the_same_pairs(done: Path) -> None
         assert [(stage["name"], stage["updates"]) for stage in edited["stages"]] == [("imitate", 4), ("key-steps", 2)]
         assert imitated["updates"] == edited["updates"] == 6
         assert imitated["pairs"] == edited["pairs"]
-        rates = [stage["learning_rate"] for stage in (*imitated["stages"], *edited["stages"])]
-        assert rates == pytest.approx([2e-3, 2e-3, 5e-5])
+        assert imitated["start"] == edited["start"]
     assert cell(done, "edit", 1)["pairs"] != cell(done, "edit", 2)["pairs"]
+    assert cell(done, "edit", 1)["start"] != cell(done, "edit", 2)["start"]
+
+
+def test_the_rates_are_those_that_the_page_names(done: Path, modules: Any) -> None:
+    """As trained; EDIT's are told for LoRA, of which editctl takes a tenth for all weights."""
+    rates = {name: [stage["learning_rate"] for stage in cell(done, name)["stages"]] for name in ("std-cot", "edit")}
+    assert rates == {"std-cot": pytest.approx([2e-3]), "edit": pytest.approx([2e-3, 5e-5])}
+    second = {
+        name: [word for word in method.options if word.startswith(("learning-rate", "key-learning-rate"))]
+        for name, method in modules("methods").METHODS.items()
+        if method.goes_on
+    }
+    assert second.pop("edit-fast") == ["learning-rate=0.02", "key-learning-rate=0.005"]
+    assert set(map(tuple, second.values())) == {("learning-rate=0.02", "key-learning-rate=0.0005")}
 
 
 def test_the_tables_say_what_was_found(done: Path) -> None:
@@ -105,6 +118,11 @@ def test_what_is_done_is_not_done_again(done: Path, tmp_path: Path) -> None:
         ({"updates": 7, "stages": [{"updates": 4}, {"updates": 3}]}, "std-cot has other updates than edit"),
         ({"updates": 6, "stages": [{"updates": 4}, {"updates": 3}]}, "the stages of edit don't add up"),
         ({"pairs": "others"}, "std-cot has other training pairs than edit"),
+        ({"start": "others"}, "std-cot has other starting weights than edit"),
+        (
+            {"stages": [{"updates": 4, "learning_rate": 1e-3}, {"updates": 2}]},
+            "std-cot has other learning rate at first than edit (0.002 and 0.001)",
+        ),
     ],
 )
 def test_unequal_cells_are_refused(
@@ -116,6 +134,29 @@ def test_unequal_cells_are_refused(
     (folder / "chain" / "seed-1" / "edit" / "cell.json").write_text(json.dumps(facts))
     assert modules("study").main(["--table", "--output", str(folder)]) == 2
     assert capsys.readouterr().err.startswith(f"refused: chain, seed 1: {says}")
+
+
+@pytest.mark.parametrize(("field", "value"), [("batch", 16), ("questions", 96), ("asked", 9)])
+@pytest.mark.parametrize(("method", "seed"), [("edit", 1), ("std-cot", 2), ("first-stage", 2)])
+def test_cells_of_another_size_are_refused(
+    field: str, value: int, method: str, seed: int, done: Path, modules: Any
+) -> None:
+    cells = modules("cells")
+    kept = {path: cells.read_cell(path.parent) for path in sorted(done.glob("*/seed-*/*/cell.json"))}
+    cells.check_fair(list(kept.values()))
+    kept[done / "chain" / f"seed-{seed}" / method / "cell.json"]["size"][field] = value
+    with pytest.raises(cells.Refused, match=rf"of another size than the first cell \({field}\)"):
+        cells.check_fair(list(kept.values()))
+
+
+def test_cells_from_before_the_start_was_kept_are_read(done: Path, tmp_path: Path, modules: Any) -> None:
+    folder = tmp_path / "out"
+    shutil.copytree(done, folder)
+    for method in ("edit", "first-stage"):
+        facts = cell(folder, method)
+        del facts["start"]
+        (folder / "chain" / "seed-1" / method / "cell.json").write_text(json.dumps(facts))
+    assert modules("table").figures(folder) == modules("table").figures(done)
 
 
 def test_tables_are_put_into_a_page(done: Path, tmp_path: Path, modules: Any) -> None:
@@ -174,6 +215,24 @@ def test_holm_as_by_hand(modules: Any) -> None:
     holm = modules("table").holm
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([]) == []
+
+
+@pytest.mark.parametrize(
+    ("chance", "interval", "differs"),
+    [(0.01, (-1, 5), False), (0.01, (1, 5), True), (0.01, (0, 5), False), (0.01, (-5, -1), True), (0.2, (1, 5), False)],
+)
+def test_a_difference_needs_both_a_small_p_and_an_interval_without_0(
+    chance: float, interval: tuple[int, int], differs: bool, modules: Any
+) -> None:
+    tests = [{"p": chance, "interval": interval}]
+    modules("table").decide(tests)
+    assert (tests[0]["p_holm"], tests[0]["differs"]) == (chance, differs)
+
+
+def test_p_is_corrected_before_a_difference_is_seen(modules: Any) -> None:
+    tests = [{"p": 0.03, "interval": (1, 5)}, {"p": 0.04, "interval": (1, 5)}]
+    modules("table").decide(tests)
+    assert [(one["p_holm"], one["differs"]) for one in tests] == [(0.06, False), (0.06, False)]
 
 
 @given(chances=st.lists(st.floats(0, 1), min_size=1, max_size=30))

@@ -3,15 +3,16 @@
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from editctl.formats import FORMATS
+from editctl.formats import FORMATS, Format
 from editctl.generate.clean import Checked
 from editctl.generate.settings import Settings
-from editctl.generate.written import check
+from editctl.generate.written import check, leaks_hint
 from editctl.interfaces import Completion, Request
 from editctl.records import DualChain, Question, Reject
 from editctl.sandbox import programs
@@ -110,6 +111,13 @@ def test_what_was_cut_off_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert checked("pot", PROGRAM, max_characters=5)[0] == "over-long"
 
 
+@pytest.mark.parametrize("format", [name for name in FORMATS if name != "cot"])
+def test_what_was_cut_off_is_not_even_parsed(monkeypatch: pytest.MonkeyPatch, format: str) -> None:
+    monkeypatch.setattr(Format, "parse", lambda *_: pytest.fail("it was parsed"))
+    assert checked(format, PROGRAM, finish_reason="length") == ("truncated", "none", None)
+    assert checked(format, " x" * 10_001) == ("over-long", "none", None)
+
+
 def test_results_are_judged_as_eval_judges_them() -> None:
     assert checked("pot", "ans = 1 / 3", HALF)[:2] == (None, "right")
     assert checked("eot", "3ans = 1", HALF)[1] in ("right", "wrong")
@@ -193,6 +201,78 @@ def test_a_rectified_chain_comes_to_gold_without_being_told(format: str, said: s
     else:
         assert isinstance(outcome, Reject)
         assert (outcome.step, outcome.reason, outcome.completion) == ("rectify", reason, said)
+
+
+EIGHTEEN = Question(id="q4", question="How many?", answer="18", kind="number")
+
+
+@pytest.mark.parametrize("gold", ["18", "$18", "18.0"])
+@pytest.mark.parametrize(
+    "program",
+    [
+        "ans = 18.0",
+        "ans = (18)",
+        "ans = int(18)",
+        "ans: int = 18",
+        "ans = 18;",
+        "result = 18\nans = result",
+        "ans = round(float('18'))",
+        "def solution():\n    return 18",
+        "def found():\n    return 18\nans = found()\nprint(ans)",
+        "ans = abs(-18)",
+    ],
+)
+def test_a_program_that_only_holds_the_answer_is_a_leak(program: str, gold: str) -> None:
+    assert leaks("pot", program, replace(EIGHTEEN, answer=gold))
+    assert leaks("kpdd-pot", THREE + program, replace(EIGHTEEN, answer=gold))
+
+
+@pytest.mark.parametrize(
+    "equations",
+    ["18 = ans", "ans = 18.0", "ans = (18)", "x = 18\nans = x", "% so it is\nans = +18", "So:\nans = 18 dollars"],
+)
+def test_equations_that_only_hold_the_answer_are_a_leak(equations: str) -> None:
+    assert leaks("eot", equations, EIGHTEEN)
+
+
+def test_thousands_are_the_same_number() -> None:
+    assert leaks("pot", "ans = 1000", replace(EIGHTEEN, answer="1,000"))
+    assert leaks("eot", "ans = 1,000", replace(EIGHTEEN, answer="1,000"))
+
+
+@pytest.mark.parametrize(
+    ("format", "text"),
+    [
+        ("pot", "apples = 3\npears = 15\nans = apples + pears"),
+        ("pot", "ans = 20\nans -= 2"),
+        ("pot", "ans = sum([3, 15])"),
+        ("pot", "import math\nans = math.sqrt(324)"),
+        ("pot", "ans = max(3, 18)"),
+        ("pot", "def more(x):\n    return x + 15\nans = more(3)"),
+        ("pot", "for ans in (3, 18):\n    pass"),
+        ("eot", "ans = 3 + 15"),
+        ("eot", "2 ans = 36"),
+        ("eot", "ans = 3(6)"),
+        ("eot", "x = 9\nans = 2x"),
+        ("eot", "ans - 3 = 15"),
+        ("eot", "ans = sqrt(324)"),
+        ("eot", "apples = 3\npears = 15\napples + pears = ans"),
+    ],
+)
+def test_a_program_that_calculates_is_no_leak(format: str, text: str) -> None:
+    assert not leaks(format, text, EIGHTEEN)
+
+
+def test_a_choice_that_was_weighed_is_no_leak() -> None:
+    assert leaks("pot", "ans = '(B)'", PICK)
+    assert not leaks("pot", "three, four = False, True\nans = '(B)' if four and not three else '(A)'", PICK)
+
+
+def leaks(format: str, text: str, question: Question) -> bool:
+    """Whether a text that comes to gold is taken for the answer that was told."""
+    found = check(Completion(text=text), question, Settings(format=format))
+    assert (found.reason, found.verdict.verdict) == (None, "right")
+    return leaks_hint(found, question)
 
 
 # programs do not hold up the others

@@ -154,7 +154,8 @@ def run_cell(place: Place, name: str) -> dict[str, Any]:
         raise
     facts = {
         **{"task": place.task, "seed": place.seed, "method": name, "size": asdict(place.size)},
-        **{"stages": stages, "updates": sum(stage["updates"] for stage in stages), "pairs": _pairs(place)},
+        **{"stages": stages, "updates": sum(stage["updates"] for stage in stages)},
+        **{"pairs": _hash(place.folder / "aligned.jsonl"), "start": _hash(place.base / "model.safetensors")},
         "seconds": round(time.monotonic() - began, 1),
     }
     (folder / FAILED).unlink(missing_ok=True)
@@ -170,11 +171,10 @@ def _ask(place: Place, run: Path, output: Path) -> None:
     call("eval", str(run), *asked, *limit, "-o", str(output), "-q", "--json", "--force")
 
 
-def _pairs(place: Place) -> str:
-    """What the method was trained on: the hash of the alignments."""
+def _hash(path: Path) -> str:
     from editctl.files import sha256_of
 
-    return str(sha256_of(place.folder / "aligned.jsonl"))
+    return str(sha256_of(path))
 
 
 def _write(path: Path, facts: dict[str, Any]) -> None:
@@ -193,21 +193,34 @@ def read_cell(folder: Path) -> dict[str, Any] | None:
 
 
 def check_fair(cells: list[dict[str, Any]]) -> None:
-    """Every method of a task and seed had the same number of updates, on the same pairs.
+    """All cells are of one size; all methods of a task and seed had the same updates, pairs, start and first rate.
 
     Raises:
         Refused: one had not.
     """
     first: dict[tuple[str, int], dict[str, Any]] = {}
     for cell in cells:
+        where = f"{cell['task']}, seed {cell['seed']}"
+        if cell["size"] != cells[0]["size"]:
+            parts = [key for key, value in cells[0]["size"].items() if cell["size"].get(key) != value]
+            raise Refused(f"{where}: {cell['method']} is of another size than the first cell ({', '.join(parts)})")
         if cell["method"] == START:
             continue
-        one = first.setdefault((cell["task"], cell["seed"]), cell)
-        for key, what in (("updates", "updates"), ("pairs", "training pairs")):
-            if cell[key] != one[key]:
-                raise Refused(
-                    f"{cell['task']}, seed {cell['seed']}: {cell['method']} has other {what} than {one['method']} "
-                    f"({cell[key]} and {one[key]}); they can't be compared"
-                )
+        _check_same(cell, first.setdefault((cell["task"], cell["seed"]), cell), where)
         if sum(stage["updates"] for stage in cell["stages"]) != cell["updates"]:
-            raise Refused(f"{cell['task']}, seed {cell['seed']}: the stages of {cell['method']} don't add up")
+            raise Refused(f"{where}: the stages of {cell['method']} don't add up")
+
+
+def _check_same(cell: dict[str, Any], one: dict[str, Any], where: str) -> None:
+    """Both were trained on the same, as much, from the same weights, and at first at the same rate."""
+    told = (
+        *((what, cell[key], one[key]) for key, what in (("updates", "updates"), ("pairs", "training pairs"))),
+        ("starting weights", cell.get("start"), one.get("start")),  # None: a cell made before this was kept
+        ("learning rate at first", *(own["stages"][0].get("learning_rate") for own in (cell, one))),
+    )
+    for what, ours, theirs in told:
+        if ours != theirs and not (what == "starting weights" and None in (ours, theirs)):
+            raise Refused(
+                f"{where}: {cell['method']} has other {what} than {one['method']} ({ours} and {theirs}); "
+                "they can't be compared"
+            )

@@ -36,7 +36,7 @@ def figures(root: Path) -> dict[str, Any]:
     """Everything the tables say, from what lies in a folder.
 
     Raises:
-        Refused: updates or training pairs differ between methods.
+        Refused: what was kept would make the comparison unfair.
     """
     cells = collect(root)
     tasks = sorted({task for task, _, _ in cells})
@@ -48,19 +48,24 @@ def figures(root: Path) -> dict[str, Any]:
         for domain in DOMAINS
         if (test := _test(predictions, tasks, one, other, domain)) is not None
     ]
-    for test, corrected in zip(tests, holm([test["p"] for test in tests]), strict=True):
-        test["p_holm"] = float(f"{corrected:.4g}")
-        low, high = test["interval"]
-        test["differs"] = corrected < CERTAIN and not low <= 0 <= high
+    decide(tests)
     return {
         "tasks": tasks,
         "size": next(iter(cells.values()))["size"] if cells else None,
-        "cells": [{key: cell[key] for key in cell if key not in ("pairs", "size")} for cell in cells.values()],
+        "cells": [{key: cell[key] for key in cell if key not in ("pairs", "size", "start")} for cell in cells.values()],
         "rows": [
             _row(predictions, cells, task, name) for task in tasks for name in methods if _seeds(cells, task, name)
         ],
         "tests": tests,
     }
+
+
+def decide(tests: Sequence[dict[str, Any]]) -> None:
+    """Put the corrected p to each test, and whether it shows a difference: p is small and the interval without 0."""
+    for test, corrected in zip(tests, holm([test["p"] for test in tests]), strict=True):
+        test["p_holm"] = float(f"{corrected:.4g}")
+        low, high = test["interval"]
+        test["differs"] = corrected < CERTAIN and not low <= 0 <= high
 
 
 def _seeds(cells: Cells, task: str, method: str) -> list[int]:

@@ -20,7 +20,8 @@ def gen_dual(
     context: typer.Context,
     questions: shared.Questions = None,
     teacher: Annotated[
-        str, typer.Option("--teacher", "-t", help="oracle, recorded:FILE,..., local:MODEL, a plugin, or a litellm model.")
+        str,
+        typer.Option("--teacher", "-t", help="oracle, recorded:FILE,..., local:MODEL, a plugin, or a litellm model."),
     ] = "",
     teacher_option: Annotated[
         list[str] | None, typer.Option("--teacher-option", "-T", help="key=value of the teacher; repeatable.")

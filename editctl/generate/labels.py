@@ -30,18 +30,22 @@ SETS = {"sampled": "D- sampled", "corrupted": "D+- corrupted", "mined": "mined",
 """Wrong chains by how they came to be, under the names of their sets."""
 
 _LINE = re.compile(
-    r"^[^\w\n]*(?:final[ \t]+)?categor(?:y|ies)[^\w\n]{0,9}?[:=][^\w\n]*\n?[^\w\n]*(\w.*)$",
+    r"^[^\w\n]{0,200}+(?:(?:the|final)[ \t]{1,9}){0,2}categor(?:y|ies)(?:[ \t]{1,9}is)?[^\w\n]{0,9}?[:=]"
+    r"[^\w\n]{0,200}+\n?[^\w\n]{0,200}+(\w.*)$",
     re.IGNORECASE | re.MULTILINE,
 )
+_BOXED = re.compile(r"\\boxed\{(?:\\(?:text|textbf|mathrm)\{)?([^{}\n]{0,80})\}{1,2}")
+_ITEM = re.compile(r"\A\s*\(?[a-z0-9][.)]\s+", re.IGNORECASE)
 _LONGEST_BARE = 80
 _APART = re.compile(r"(?:\+|&|,|/|\band\b|\s)+", re.IGNORECASE)
-_COMMENT = re.compile(r"(?<=\w)[*_`]*\s*\([^()\n]*\)|(?:\s[-–—]+\s|[.:;](?:\s|\Z)).*\Z", re.DOTALL)
+_COMMENT = re.compile(r"(?<=[^\W_])[*_`]*+\s*+\([^()\n]*\)|(?:\s[-–—]+\s|[.:;](?:\s|\Z)).*\Z", re.DOTALL)
 _WORDS = {
     **dict.fromkeys(("logical", "logic", "reasoning", "le"), "logical"),
     **dict.fromkeys(("knowledge", "factual", "conceptual", "ke"), "knowledge"),
     **dict.fromkeys(("calculation", "arithmetic", "mathematical", "mce"), "calculation"),
     **dict.fromkeys((OTHER, "others", "none"), OTHER),
 }
+_ARTICLES = ("a", "an", "the")
 _NOUN = re.compile(r"\b(?:errors?|mistakes?|slips?)\b", re.IGNORECASE)
 
 
@@ -49,18 +53,20 @@ def read_label(text: str) -> str | None:
     """The category that an answer names, in its canonical form; None where it names none, or one that is unknown.
 
     The last line `Category: …` counts; an answer without one may be the bare category. Marks around it, `and` or a
-    comma in place of `+`, the word `error` and a comment behind it are overlooked.
+    comma in place of `+`, a box of LaTeX, an article, the word `error` and a comment behind it are overlooked.
     """
-    said = text.rpartition("</think>")[2]
-    lines = _LINE.findall(said)
+    written = text.rpartition("</think>")[2]
+    said = _BOXED.sub(r"\1", written)
+    lines = _LINE.findall(said) or _BOXED.findall(written)
     if not lines and len(said.strip()) > _LONGEST_BARE:
         return None
     return _category(lines[-1] if lines else said.strip())
 
 
 def _category(said: str) -> str | None:
-    names = [part.strip("*_`'\"().:;[]").lower() for part in _APART.split(_NOUN.sub(" ", _COMMENT.sub("", said)))]
-    kinds = {_WORDS.get(name) for name in names if name}
+    said = _NOUN.sub(" ", _COMMENT.sub("", _ITEM.sub("", said)))
+    names = [part.strip("*_`'\"().:;[]$").lower() for part in _APART.split(said)]
+    kinds = {_WORDS.get(name) for name in names if name and name not in _ARTICLES}
     if not kinds or None in kinds or (OTHER in kinds and len(kinds) > 1):
         return None
     return OTHER if OTHER in kinds else "+".join(kind for kind in KINDS if kind in kinds)
@@ -74,7 +80,7 @@ class Pair:
     """As it was read."""
     dual: DualChain
     reason: str | None = None
-    """Why a wrong chain that was asked about has no label."""
+    """Why a wrong chain that was asked about got no label now; one it had stays."""
 
     def to_row(self) -> Row:
         """The same row with the label in it; a pair of plain texts becomes a dual chain's row."""
@@ -94,12 +100,12 @@ class Labeller:
     settings: Settings = field(default_factory=Settings)
 
     def make(self, number: int, pair: Pair) -> Asking[Pair]:
-        """The same pair with its wrong chain labelled; one without a wrong chain is not asked about."""
+        """The same pair, its wrong chain labelled anew where an answer can be read; one without is not asked about."""
         wrong = pair.dual.wrong
         if wrong is None:
             return pair
         label, reason = yield from self._ask(pair.dual)
-        return replace(pair, dual=replace(pair.dual, wrong=replace(wrong, label=label)), reason=reason)
+        return replace(pair, dual=replace(pair.dual, wrong=replace(wrong, label=label or wrong.label)), reason=reason)
 
     def _ask(self, dual: DualChain) -> Asking[tuple[str | None, str | None]]:
         """The label, or the reason why there is none."""
@@ -172,7 +178,9 @@ class Labels:
         if wrong is None:
             self.without += 1
             return
-        self.counts[SETS.get(wrong.origin, wrong.origin), wrong.label or UNLABELLED] += 1
+        # A label of an earlier run stays in the row; this run's teacher did not give it.
+        label = UNLABELLED if pair.reason else wrong.label or UNLABELLED
+        self.counts[SETS.get(wrong.origin, wrong.origin), label] += 1
         if pair.reason:
             self.reasons[pair.reason] += 1
 
