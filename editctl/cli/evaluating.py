@@ -80,8 +80,8 @@ class Evaluation:
         taught, lacking = taught_works(own, chains, self.plan)
         if not taught:
             raise UsageError(
-                "--teacher-chains: holds for none of the questions a right chain that this recipe can take over (they go "
-                "by id, and have to be in the recipe's format)"
+                "--teacher-chains: holds for none of the questions a right chain that this recipe can take over "
+                "(they go by id, and have to be in the recipe's format)"
             )
         if lacking:
             self.talk.warn(f"{len(set(lacking))} questions have no usable right chain among the teacher's")
