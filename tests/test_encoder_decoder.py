@@ -314,7 +314,7 @@ def test_a_merged_student_writes_the_same_with_its_plain_class(shape: str, full:
     plain, found = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "plain", output_loading_info=True)
     assert not found["missing_keys"]
     assert not torch.allclose(_logits(AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "base")), trained, atol=0.01)
-    assert torch.allclose(_logits(plain), trained, atol=1e-4, rtol=1e-4)
+    assert torch.allclose(_logits(plain), trained, atol=1e-3, rtol=1e-3)
 
 
 def _logits(model: Any) -> torch.Tensor:

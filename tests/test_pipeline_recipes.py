@@ -142,6 +142,7 @@ def assert_learnt(folder: Path, section: str, count: int) -> None:
         assert row["steps"][-1].strip() == chains[row["id"]]["sections"][section]
 
 
+@pytest.mark.full
 def test_programs_that_were_learnt_are_run_and_right(tmp_path: Path) -> None:
     script = f"""
     editctl gen-dual 'toy:chain?n=4' -t oracle --format pot | tee dual.jsonl |

@@ -51,6 +51,7 @@ def cell(folder: Path, method: str, seed: int = 1) -> dict[str, Any]:
     return kept
 
 
+@pytest.mark.full
 def test_all_methods_have_the_same_updates_on_the_same_pairs(done: Path) -> None:
     for seed in (1, 2):
         imitated, edited = cell(done, "std-cot", seed), cell(done, "edit", seed)
@@ -63,6 +64,7 @@ def test_all_methods_have_the_same_updates_on_the_same_pairs(done: Path) -> None
     assert cell(done, "edit", 1)["start"] != cell(done, "edit", 2)["start"]
 
 
+@pytest.mark.full
 def test_the_rates_are_those_that_the_page_names(done: Path, modules: Any) -> None:
     """As trained; EDIT's are told for LoRA, of which editctl takes a tenth for all weights."""
     rates = {name: [stage["learning_rate"] for stage in cell(done, name)["stages"]] for name in ("std-cot", "edit")}
@@ -76,6 +78,7 @@ def test_the_rates_are_those_that_the_page_names(done: Path, modules: Any) -> No
     assert set(map(tuple, second.values())) == {("learning-rate=0.02", "key-learning-rate=0.0005")}
 
 
+@pytest.mark.full
 def test_the_tables_say_what_was_found(done: Path) -> None:
     found = json.loads((done / "results.json").read_text())
     assert [(row["method"], row["updates"], row["seeds"]) for row in found["rows"]] == [
@@ -125,6 +128,7 @@ def test_what_is_done_is_not_done_again(done: Path, tmp_path: Path) -> None:
         ),
     ],
 )
+@pytest.mark.full
 def test_unequal_cells_are_refused(
     change: dict[str, Any], says: str, done: Path, tmp_path: Path, modules: Any, capsys: Any
 ) -> None:
@@ -136,6 +140,7 @@ def test_unequal_cells_are_refused(
     assert capsys.readouterr().err.startswith(f"refused: chain, seed 1: {says}")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("field", "value"), [("batch", 16), ("questions", 96), ("asked", 9)])
 @pytest.mark.parametrize(("method", "seed"), [("edit", 1), ("std-cot", 2), ("first-stage", 2)])
 def test_cells_of_another_size_are_refused(
@@ -149,6 +154,7 @@ def test_cells_of_another_size_are_refused(
         cells.check_fair(list(kept.values()))
 
 
+@pytest.mark.full
 def test_cells_from_before_the_start_was_kept_are_read(done: Path, tmp_path: Path, modules: Any) -> None:
     folder = tmp_path / "out"
     shutil.copytree(done, folder)
@@ -159,6 +165,7 @@ def test_cells_from_before_the_start_was_kept_are_read(done: Path, tmp_path: Pat
     assert modules("table").figures(folder) == modules("table").figures(done)
 
 
+@pytest.mark.full
 def test_tables_are_put_into_a_page(done: Path, tmp_path: Path, modules: Any) -> None:
     page = tmp_path / "page.md"
     page.write_text("# Head\n<!-- table -->\nold \\1\n<!-- end of table -->\nfoot\n")
@@ -187,6 +194,7 @@ def test_a_cell_that_fails_is_said_and_tried_again(done: Path, tmp_path: Path, m
     assert not (folder / "chain/seed-2/std-cot/failed.json").exists()
 
 
+@pytest.mark.full
 def test_another_size_in_the_same_folder_is_refused(done: Path, modules: Any, capsys: Any) -> None:
     assert modules("study").main([*RUN, "--size", "small", "--output", str(done)]) == 2
     assert "was made at another size" in capsys.readouterr().err
