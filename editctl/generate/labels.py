@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
-from editctl.generate.maker import FINAL, with_system
+from editctl.generate.maker import FINAL, question_values, with_system
 from editctl.generate.rounds import Asking
 from editctl.generate.settings import Settings
 from editctl.interfaces import CallFailed, Completion, Message, Rendering, Request
@@ -18,7 +18,6 @@ from editctl.jsonl import Row
 from editctl.prompts import Templates
 from editctl.records import DualChain
 from editctl.rows import dual_to_row
-from editctl.student import with_options
 
 STEP = "label"
 KINDS = ("logical", "knowledge", "calculation")
@@ -125,13 +124,8 @@ class Labeller:
 
     def render(self, dual: DualChain) -> tuple[tuple[Message, ...], int]:
         """The prompt, and how many leading characters of its last turn all rows of the task share."""
-        question = dual.question
         values = {
-            "question": with_options(question),
-            "description": question.description,
-            "choices": list(question.choices or ()),
-            "task": question.task,
-            "answer": question.answer,
+            **question_values(dual.question),
             "right": dual.right and dual.right.text,
             "wrong": dual.wrong and dual.wrong.text,
         }

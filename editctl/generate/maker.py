@@ -153,11 +153,7 @@ class Maker:
     ) -> tuple[tuple[Message, ...], int]:
         """The prompt of a step, and how many leading characters of its last turn all questions of the task share."""
         values = {
-            "question": with_options(question),
-            "description": question.description,
-            "choices": list(question.choices or ()),
-            "task": question.task,
-            "answer": question.answer,
+            **question_values(question),
             "conclusion": self.settings.conclusion,
             "format": self.settings.format,
             "mistake": mistake,
@@ -199,6 +195,17 @@ class Maker:
             reasoning=checked.reasoning,
             sections=checked.sections,
         )
+
+
+def question_values(question: Question) -> dict[str, object]:
+    """What every template is told of a question."""
+    return {
+        "question": with_options(question),
+        "description": question.description,
+        "choices": list(question.choices or ()),
+        "task": question.task,
+        "answer": question.answer,
+    }
 
 
 def with_system(turns: tuple[Message, ...], fixed: int, system: str | None) -> tuple[tuple[Message, ...], int]:
