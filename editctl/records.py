@@ -13,6 +13,7 @@ WeightedSpan = tuple[int, int, float]
 Step = Literal["explain", "corrupt", "rectify", "label"]
 Origin = Literal["sampled", "rectified", "corrupted", "mined", "given"]
 VerdictName = Literal["right", "wrong", "none"]
+Match = Literal["units", "steps"]
 Runner = Literal["python", "equations"]
 """What a text that is a program is run by (see programs.py)."""
 Earlier = Literal["own", "teacher"]
@@ -81,7 +82,7 @@ class Edits:
     """Where two chains part. Facts only: what a span is worth is a recipe's choice."""
 
     unit: str
-    """word or token."""
+    """word, token or step."""
     tokenizer: str | None
     """Name of the tokenizer, for unit token."""
     right: tuple[Span, ...]
@@ -94,6 +95,8 @@ class Edits:
     """1 - distance / the longer side's units."""
     key_ratio: tuple[float, float]
     """Share of key units in the right and in the wrong chain."""
+    match: Match = "units"
+    """units: all units at once, with the fewest edits; steps: steps were matched first, then units inside them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from editctl.records import (
     DualChain,
     Earlier,
     Edits,
+    Match,
     Origin,
     Prediction,
     Question,
@@ -117,6 +118,7 @@ def alignment_to_row(alignment: Alignment) -> Row:
     row["edits"] = edits and {
         "unit": edits.unit,
         "tokenizer": edits.tokenizer,
+        "match": edits.match,
         "right": [list(span) for span in edits.right],
         "wrong": [list(span) for span in edits.wrong],
         "distance": edits.distance,
@@ -148,6 +150,7 @@ def _edits(fields: Fields, dual: DualChain) -> Edits:
         distance=fields.whole("distance"),
         similarity=fields.number("similarity"),
         key_ratio=(ratio.number("right"), ratio.number("wrong")),
+        match=fields.optional_one_of("match", get_args(Match)) or "units",  # files of earlier versions lack it
     )
 
 

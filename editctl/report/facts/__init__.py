@@ -1,0 +1,1 @@
+"""What a report shows, gathered from records and manifests. Opens nothing, draws nothing."""
