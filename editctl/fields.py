@@ -20,17 +20,18 @@ class Fields:
     def optional_text(self, key: str) -> str | None:
         """The text of a field, null or missing being None; a number is taken as written."""
         value = self.row.get(key)
+        if isinstance(value, str):
+            return self._sound(key, value)
         if value is None:
             return None
         if isinstance(value, int | float):
             return str(value)
-        if not isinstance(value, str):
-            raise self._fail(key, f"must be text, not {_kind(value)}")
-        return self._sound(key, value)
+        raise self._fail(key, f"must be text, not {_kind(value)}")
 
     def _sound(self, key: str, text: str) -> str:
         try:
-            text.encode("utf-8")
+            if not text.isascii():
+                text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise self._fail(key, "holds half a surrogate pair, which is no text") from error
         return text

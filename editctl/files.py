@@ -154,14 +154,17 @@ class OutputFile:
 
     def write(self, line: str) -> None:
         """Append one line (given without its end)."""
-        data = line.encode("utf-8") + b"\n"
+        self.write_bytes(line.encode("utf-8") + b"\n")
+        self.rows += 1
+
+    def write_bytes(self, data: bytes) -> None:
+        """Append bytes as they are; whoever writes them counts the rows."""
         with disk_errors(self.path):
             (self._zip or self._raw).write(data)
             if self.is_stream:
                 self._raw.flush()
         if self.path == STDIO:
             self.digest.update(data)
-        self.rows += 1
 
     def commit(self) -> None:
         """Make the output stand at its place, durably."""

@@ -54,6 +54,11 @@ class QuestionReader:
         """Take the id of a question that was not read by `read`. Raises FieldError when it was given before."""
         self._ids.add(identifier)
 
+    @property
+    def has_made_ids(self) -> bool:
+        """Whether rows without an id were given one."""
+        return bool(self._contents)
+
     def convert(self, row: Row) -> Question:
         """One row's question. Raises FieldError."""
         found = stage_of(row)

@@ -15,6 +15,8 @@ _WORD = regex.compile(
     """,
     regex.VERBOSE,
 )
+_ALONE = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]")
+_ONE = regex.compile(r"\X")
 _NUMBER = regex.compile(r"\p{N}+(?:[.,:/]\p{N}+)*")
 
 
@@ -26,6 +28,16 @@ def word_spans(text: str) -> tuple[Span, ...]:
 def is_number(word: str) -> bool:
     """Whether a word is a number: digits, with separators between digits (`3.5`, `1,234`, `3/4`)."""
     return _NUMBER.fullmatch(word) is not None
+
+
+def is_word_alone(character: str) -> bool:
+    """Whether a character is of a script without spaces, where each is a unit."""
+    return _ALONE.match(character) is not None
+
+
+def is_joining(character: str) -> bool:
+    """Whether a character may be one unit with a neighbour that is no letter: combining marks, flags, skin tones."""
+    return any(_ONE.fullmatch(pair) for pair in (f"({character}", f"{character}(", f"☝{character}", character * 2))
 
 
 def touching(units: Sequence[Span], spans: Sequence[Span]) -> tuple[Span, ...]:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from editctl.align.aligner import aligner_for
 from editctl.align.edits import align_texts, key_units
 from editctl.align.stage import Figures, align, outcome_of
 from editctl.align.units import Units, token_cutter, words
@@ -187,7 +188,7 @@ def dual(right: str | None, wrong: str | None, reason: str | None = None) -> Dua
     ],
 )
 def test_every_dual_chain_comes_out_with_its_outcome(record: DualChain, outcome: str) -> None:
-    (alignment,) = align([record], words, "word")
+    (alignment,) = align([record], aligner_for("word"))
     assert alignment.dual is record
     assert (alignment.edits is None) == (record.right is None or record.wrong is None)
     assert outcome_of(alignment) == outcome

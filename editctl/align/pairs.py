@@ -21,9 +21,22 @@ class PairReader:
 
     def convert(self, row: Row) -> DualChain:
         """Raises FieldError where the row is no pair, or its id was given before."""
-        dual = self._given(row) if self._is_foreign(row) else self._own(row)
-        self._questions.claim(dual.question.id)
+        dual = self.read(row)
+        self.claim(dual.question.id)
         return dual
+
+    def read(self, row: Row) -> DualChain:
+        """As `convert`, but the id may have been given before. Raises FieldError where the row is no pair."""
+        return self._given(row) if self._is_foreign(row) else self._own(row)
+
+    def claim(self, identifier: str) -> None:
+        """Raises FieldError where the id was given before."""
+        self._questions.claim(identifier)
+
+    @property
+    def has_made_ids(self) -> bool:
+        """Whether rows without an id were given one: such ids depend on all rows before."""
+        return self._questions.has_made_ids
 
     @staticmethod
     def _is_foreign(row: Row) -> bool:

@@ -1,33 +1,54 @@
 """Dual chains in, alignments out, and the figures of the whole file."""
 
-import statistics
+import math
+from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, islice
 from typing import Any
 
-from editctl.align.edits import align_texts
-from editctl.align.units import Cutter
+from editctl.align.aligner import Aligner
 from editctl.answers.conclusion import find_conclusion
-from editctl.records import Alignment, DualChain, Span
+from editctl.records import Alignment, DualChain, Edits, Span
+
+TOGETHER = 128
+"""Pairs that are aligned at once."""
+KEY_RATIO_LIMITS = (0.25, 0.5, 0.75)
+SIMILARITY_LIMITS = (0.25, 0.5, 0.75)
+"""Limits that are tried on every pair, so that a recipe's `max-key-ratio` and `min-similarity` can be chosen."""
+
+Values = Counter[float]
+"""How often each value occurs. Values have four digits, so this stays small for any number of pairs."""
+Group = tuple[str, str]
+"""Task and mistake pattern."""
 
 
-def align(duals: Iterable[DualChain], cut: Cutter, unit: str, tokenizer: str | None = None) -> Iterator[Alignment]:
-    """One alignment for each dual chain; without edits where a side is missing."""
-    for dual in duals:
-        edits = None
-        if dual.right is not None and dual.wrong is not None:
-            edits = align_texts(dual.right.text, dual.wrong.text, cut, unit, tokenizer)
-        yield Alignment(dual=dual, edits=edits)
+def align(duals: Iterable[DualChain], aligner: Aligner) -> Iterator[Alignment]:
+    """One alignment for each dual chain, in order; without edits where a side is missing."""
+    rest = iter(duals)
+    while some := list(islice(rest, TOGETHER)):
+        yield from align_together(some, aligner)
+
+
+def align_together(duals: Sequence[DualChain], aligner: Aligner) -> list[Alignment]:
+    """As `align`, all at once."""
+    pairs = [(dual.right.text, dual.wrong.text) for dual in duals if dual.right and dual.wrong]
+    found = iter(aligner.many(pairs))
+    return [Alignment(dual=dual, edits=next(found) if dual.right and dual.wrong else None) for dual in duals]
 
 
 @dataclass(slots=True)
 class Figures:
-    """Distributions of what was aligned, by task and mistake pattern."""
+    """Distributions of what was aligned, by task and mistake pattern. Its size does not grow with the pairs."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
-    similarity: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
-    key_ratio: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+    similarity: dict[Group, Values] = field(default_factory=lambda: defaultdict(Counter))
+    key_ratio: dict[Group, Values] = field(default_factory=lambda: defaultdict(Counter))
+    """Of the right chains."""
+    key_ratio_wrong: dict[Group, Values] = field(default_factory=lambda: defaultdict(Counter))
+    largest_key_ratio: Values = field(default_factory=Counter)
+    """Of either side: what `max-key-ratio` is held against."""
     in_conclusion: int = 0
     """Key characters of the right chains that lie in the conclusion sentence."""
     key_characters: int = 0
@@ -39,19 +60,44 @@ class Figures:
         if edits is None or dual.wrong is None or dual.right is None:
             return
         group = (dual.question.task or "-", dual.wrong.mistake or dual.wrong.origin)
-        self.similarity[group].append(edits.similarity)
-        self.key_ratio[group].append(edits.key_ratio[0])
-        conclusion = find_conclusion(dual.right.text)
+        self.similarity[group][edits.similarity] += 1
+        self.key_ratio[group][edits.key_ratio[0]] += 1
+        self.key_ratio_wrong[group][edits.key_ratio[1]] += 1
+        self.largest_key_ratio[max(edits.key_ratio)] += 1
+        self._conclusion(dual.right.text, edits)
+
+    def _conclusion(self, text: str, edits: Edits) -> None:
+        conclusion = find_conclusion(text) if edits.right else None
         self.key_characters += sum(end - start for start, end in edits.right)
         if conclusion is not None:
-            self.in_conclusion += _overlap(edits.right, (conclusion.start, conclusion.end))
+            self.in_conclusion += _overlap(edits.right, conclusion.start, conclusion.end)
+
+    def merge(self, other: "Figures") -> None:
+        """Add what was counted elsewhere."""
+        self.outcomes += other.outcomes
+        for mine, theirs in (
+            (self.similarity, other.similarity),
+            (self.key_ratio, other.key_ratio),
+            (self.key_ratio_wrong, other.key_ratio_wrong),
+        ):
+            for group, values in theirs.items():
+                mine[group].update(values)
+        self.largest_key_ratio.update(other.largest_key_ratio)
+        self.in_conclusion += other.in_conclusion
+        self.key_characters += other.key_characters
 
     def render(self) -> dict[str, Any]:
         """All figures, for the manifest."""
+        similarity = _all(self.similarity)
         return {
             "counts": dict(self.outcomes),
-            "similarity": _quantiles(_all(self.similarity)),
-            "key_ratio": _quantiles(_all(self.key_ratio)),
+            "similarity": quantiles(similarity),
+            "key_ratio": quantiles(_all(self.key_ratio)),
+            "key_ratio_wrong": quantiles(_all(self.key_ratio_wrong)),
+            "limits": {
+                "over_max_key_ratio": _beyond(self.largest_key_ratio, KEY_RATIO_LIMITS, above=True),
+                "under_min_similarity": _beyond(similarity, SIMILARITY_LIMITS, above=False),
+            },
             "key_share_in_conclusion": round(self.in_conclusion / self.key_characters, 4)
             if self.key_characters
             else None,
@@ -59,8 +105,9 @@ class Figures:
                 {
                     "task": group[0],
                     "mistake": group[1],
-                    "similarity": _quantiles(values),
-                    "key_ratio": _quantiles(self.key_ratio[group]),
+                    "similarity": quantiles(values),
+                    "key_ratio": quantiles(self.key_ratio[group]),
+                    "key_ratio_wrong": quantiles(self.key_ratio_wrong[group]),
                 }
                 for group, values in sorted(self.similarity.items())
             ],
@@ -77,23 +124,46 @@ def outcome_of(alignment: Alignment) -> str:
     return dual.reason or ("same-text" if alignment.edits and not alignment.edits.distance else "pair")
 
 
-def _overlap(spans: Iterable[Span], other: Span) -> int:
-    return sum(max(0, min(end, other[1]) - max(start, other[0])) for start, end in spans)
+def _overlap(spans: Sequence[Span], start: int, end: int) -> int:
+    """Characters of the spans that lie between two places. The spans are in order."""
+    found = 0
+    for first, last in reversed(spans):  # conclusions stand at the end
+        if last <= start:
+            break
+        found += max(0, min(last, end) - max(first, start))
+    return found
 
 
-def _all(groups: dict[tuple[str, str], list[float]]) -> list[float]:
-    return [value for values in groups.values() for value in values]
+def _all(groups: Mapping[Group, Values]) -> Values:
+    return sum(groups.values(), Counter())
 
 
-def _quantiles(values: list[float]) -> dict[str, float] | None:
-    """n, mean and the 10, 50 and 90 per cent points."""
+def _beyond(values: Values, limits: Sequence[float], *, above: bool) -> dict[str, int]:
+    """How many values lie beyond each limit."""
+    return {
+        f"{limit:g}": sum(count for value, count in values.items() if (value > limit if above else value < limit))
+        for limit in limits
+    }
+
+
+def quantiles(values: Values) -> dict[str, float] | None:
+    """n, mean and the 10, 50 and 90 per cent points, with straight lines between the values."""
     if not values:
         return None
-    cuts = statistics.quantiles(values, n=10, method="inclusive") if len(values) > 1 else [values[0]] * 9
-    points = {
-        "mean": statistics.fmean(values),
-        "p10": cuts[0],
-        "median": statistics.median(values),
-        "p90": cuts[8],
-    }
-    return {"n": len(values), **{name: round(value, 4) for name, value in points.items()}}
+    ordered = sorted(values.items())
+    up_to = list(accumulate(count for _, count in ordered))
+    total = up_to[-1]
+
+    def at(share: float) -> float:
+        place, rest = divmod(share * (total - 1), 1)
+        low, high = (_nth(ordered, up_to, min(int(place) + step, total - 1)) for step in (0, 1))
+        return low + (high - low) * rest
+
+    mean = math.fsum(value * count for value, count in ordered) / total
+    points = {"mean": mean, "p10": at(0.1), "median": at(0.5), "p90": at(0.9)}
+    return {"n": total, **{name: round(value, 4) for name, value in points.items()}}
+
+
+def _nth(ordered: Sequence[tuple[float, int]], up_to: Sequence[int], place: int) -> float:
+    """The value at a place of all values in order."""
+    return ordered[bisect_right(up_to, place)][0]

@@ -31,16 +31,26 @@ def token_cutter(tokenizer: Any) -> Cutter:
     Tokens that share a character (the bytes of an emoji) are one unit, and a token that covers no character of its
     own (a sentencepiece dummy) belongs to the next: so spans always lead back to the same tokens.
     """
+    many = tokens_of_texts(tokenizer)
+    return lambda text: many([text])[0]
 
-    def cut(text: str) -> Units:
+
+def tokens_of_texts(tokenizer: Any) -> Callable[[Sequence[str]], list[Units]]:
+    """As `token_cutter`, for many texts at once."""
+
+    def cut(texts: Sequence[str]) -> list[Units]:
+        if not texts:
+            return []
         encoded = tokenizer(
-            text,
+            list(texts),
             add_special_tokens=False,
             return_offsets_mapping=True,
+            return_attention_mask=False,
+            return_token_type_ids=False,
             split_special_tokens=True,
             verbose=False,
         )
-        return group_tokens(encoded["input_ids"], encoded["offset_mapping"])
+        return [group_tokens(*one) for one in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)]
 
     return cut
 

@@ -127,6 +127,8 @@ def _answer_part(conclusion: Conclusion) -> str:
 def _searched_until(text: str) -> int:
     line = next((match for match in _RUN_ON.finditer(text) if text[: match.start()].strip()), None)
     limit = line.start() if line else len(text)
+    if "<" not in text and "[" not in text:
+        return limit
     turn = next((match for match in _TURN.finditer(text, 0, limit) if text[: match.start()].strip()), None)
     return turn.start() if turn else limit
 
@@ -138,7 +140,10 @@ def _opening_pattern(opening: str) -> re.Pattern[str]:
 
 
 def _canonical(text: str, limit: int, opening: str) -> Conclusion | None:
-    found = _opening_pattern(opening).search(text, 0, limit) if opening.strip() else None
+    words = opening.split()
+    # Much faster than the pattern, of which this is the beginning; letter case has no oddities in ASCII.
+    begin = text.lower().find(words[0].lower()) if words and text.isascii() else 0
+    found = _opening_pattern(opening).search(text, begin, limit) if words and begin >= 0 else None
     return found and _conclude(text, found.start(), found.end(), limit, "canonical")
 
 

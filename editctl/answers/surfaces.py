@@ -59,6 +59,8 @@ def settle(surface: str) -> str:
 
 def visible(text: str) -> str:
     """The text as a reader sees it: without terminal escapes, other controls, and marks that have no width."""
+    if text.isascii() and text.replace("\n", "").isprintable():  # most texts, and much faster
+        return text
     return _UNSEEN.sub("", text)
 
 

@@ -6,12 +6,15 @@ import typer
 
 from editctl.cli import options as shared
 from editctl.cli.session import Session, talk_of
-from editctl.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from editctl.align.lines import LineAligner
     from editctl.align.stage import Figures
-    from editctl.align.units import Cutter
+    from editctl.files import InputFile
     from editctl.progress import Talk
+    from editctl.records import Alignment
 
 Dual = Annotated[
     str | None,
@@ -24,11 +27,30 @@ def align(
     dual: Dual = None,
     output: shared.Output = None,
     unit: Annotated[
-        str | None, typer.Option("--unit", help="word or token; token where --tokenizer is given, else word.")
+        str | None, typer.Option("--unit", help="word, token or step; token where --tokenizer is given, else word.")
     ] = None,
     tokenizer: Annotated[
         str | None, typer.Option("--tokenizer", help="Student whose tokens are compared: a folder or hub id.")
     ] = None,
+    match: Annotated[
+        str,
+        typer.Option("--match", help="units: the fewest edits of all; steps: match steps first, then units in them."),
+    ] = "units",
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Processes; 0 takes all processors once a file is large.")
+    ] = 0,
+    format: Annotated[
+        str | None, typer.Option("--format", help="Write for another tool instead: trl, axolotl or parquet.")
+    ] = None,
+    recipe: Annotated[
+        str, typer.Option("--recipe", "-r", help="Method whose weights axolotl and parquet rows carry.")
+    ] = "edit",
+    recipe_option: shared.RecipeOptions = None,
+    prompt_style: Annotated[str, typer.Option("--prompt-style", help="auto, plain or chat, for --format.")] = "auto",
+    gap: shared.Gap = True,
+    max_length: Annotated[
+        int, typer.Option("--max-length", min=2, help="Longest example in tokens, for --format parquet.")
+    ] = 1024,
     map: shared.Map = None,
     limit: shared.Limit = None,
     allow_partial: shared.AllowPartial = False,
@@ -39,54 +61,88 @@ def align(
     debug: shared.Debug = False,
 ) -> None:
     """Find where the right and the wrong chain of each pair part."""
+    values = dict(context.params)
+    values["unit"] = unit or ("token" if tokenizer else "word")
     talk = talk_of(quiet, verbose, no_color)
-    with Session("align", dict(context.params), talk, allow_partial=allow_partial) as session:
-        cut, unit = _cutter(unit, tokenizer)
-        _run(session, talk, dual, output, tuple(map or ()), limit, (cut, unit, tokenizer))
+    with Session("align", values, talk, allow_partial=allow_partial) as session:
+        _run(session, talk, values)
 
 
-def _cutter(unit: str | None, tokenizer: str | None) -> tuple["Cutter", str]:
-    from editctl.align.units import token_cutter, words
+def _run(session: Session, talk: "Talk", values: dict[str, Any]) -> None:
+    from editctl.align.aligner import aligner_for
+    from editctl.align.lines import LineAligner
+    from editctl.cli.exporting import check_export
 
-    unit = unit or ("token" if tokenizer else "word")
-    if unit == "word":
-        if tokenizer:
-            raise UsageError("--unit word takes no --tokenizer")
-        return words, unit
-    if unit != "token":
-        raise UsageError(f"unknown unit {unit!r}; use word or token")
-    if not tokenizer:
-        raise UsageError("--unit token needs --tokenizer MODEL")
-    from editctl.models import load_tokenizer
-
-    return token_cutter(load_tokenizer(tokenizer)), unit
-
-
-def _run(
-    session: Session,
-    talk: "Talk",
-    dual: str | None,
-    output: str | None,
-    mapping: tuple[str, ...],
-    limit: int | None,
-    how: tuple["Cutter", str, str | None],
-) -> None:
-    import itertools
-
-    from editctl.align.pairs import PairReader
-    from editctl.align.stage import Figures
-    from editctl.align.stage import align as run
-    from editctl.jsonl import read_records, write_row
-    from editctl.rows import alignment_to_row
-
-    figures = Figures()
-    records = read_records(session.open_input(dual), PairReader(mapping).convert)
-    target = session.open_output(output)
-    for alignment in talk.track(run(itertools.islice(records, limit), *how), "align"):
-        figures.add(alignment)
-        write_row(target, alignment_to_row(alignment))
+    check_export(values)
+    setup = _setup(values)
+    source = session.open_input(values["dual"])
+    own = LineAligner(source.name, tuple(values["map"] or ()), aligner_for(*setup))
+    write = _export if values["format"] else _rows
+    figures = write(session, talk, values, (source, own))
     session.note(**figures.render())
     _summary(talk, figures)
+
+
+def _setup(values: dict[str, Any]) -> tuple[str, str | None, Any]:
+    """Unit, tokenizer and way of matching. Raises UsageError where they don't go together."""
+    from editctl.align.aligner import check_choice
+
+    unit, tokenizer, match = (values[name] for name in ("unit", "tokenizer", "match"))
+    if values["format"] == "parquet" and unit != "token":
+        tokenizer = None  # named for the tokens that are written
+    check_choice(unit, tokenizer, match)
+    return unit, tokenizer, match
+
+
+def _rows(session: Session, talk: "Talk", values: dict[str, Any], what: tuple["InputFile", "LineAligner"]) -> "Figures":
+    """Write the alignments of a file."""
+    from editctl.align.lines import gathered
+    from editctl.align.stage import Figures
+    from editctl.align.workers import Setup, done_in_order
+    from editctl.progress import Bar
+
+    source, own = what
+    unit, tokenizer, match = _setup(values)
+    setup = Setup(name=own.name, mapping=tuple(values["map"] or ()), unit=unit, tokenizer=tokenizer, match=match)
+    target = session.open_output(values["output"])
+    figures = Figures()
+    with Bar(talk, "align") as bar:
+        for done in done_in_order(gathered(source.lines(), values["limit"]), own, setup, values["workers"]):
+            target.write_bytes(done.data)
+            target.rows += len(done.ids)
+            figures.merge(done.figures)
+            bar.advance(len(done.ids))
+    _refuse_empty(figures, own.name, values["limit"])
+    return figures
+
+
+def _export(
+    session: Session, talk: "Talk", values: dict[str, Any], what: tuple["InputFile", "LineAligner"]
+) -> "Figures":
+    """Write the alignments of a file as another tool reads them."""
+    from editctl.align.lines import gathered
+    from editctl.align.stage import Figures
+    from editctl.cli.exporting import export_rows
+
+    source, own = what
+    figures = Figures()
+
+    def counted() -> "Iterator[Alignment]":
+        for lines in gathered(source.lines(), values["limit"]):
+            for alignment in own.records(lines):
+                figures.add(alignment)
+                yield alignment
+        _refuse_empty(figures, own.name, values["limit"])
+
+    export_rows(session, talk, values, talk.track(counted(), "align"))
+    return figures
+
+
+def _refuse_empty(figures: "Figures", name: str, limit: int | None) -> None:
+    from editctl.errors import InputError
+
+    if not figures.outcomes and limit != 0:
+        raise InputError("is empty: no rows to work on", file=name)
 
 
 def _summary(talk: "Talk", figures: "Figures") -> None:
@@ -94,14 +150,28 @@ def _summary(talk: "Talk", figures: "Figures") -> None:
     talk.table("", ["outcome", "rows"], [[name, count] for name, count in figures.outcomes.most_common()])
     rows: list[list[object]] = [
         [name, *(facts[key][point] for point in ("n", "mean", "p10", "median", "p90"))]
-        for name, key in (("similarity", "similarity"), ("key ratio (right)", "key_ratio"))
+        for name, key in (
+            ("similarity", "similarity"),
+            ("key ratio (right)", "key_ratio"),
+            ("key ratio (wrong)", "key_ratio_wrong"),
+        )
         if facts[key]
     ]
     rows += [
-        [f"  {group['task']}, {group['mistake']}: key ratio", *group["key_ratio"].values()]
+        [f"  {group['task']}, {group['mistake']}: key ratio (right)", *group["key_ratio"].values()]
         for group in (facts["groups"] if talk.verbose or len(facts["groups"]) <= 12 else [])
     ]
     talk.table("", ["", "n", "mean", "p10", "median", "p90"], rows)
     share = facts["key_share_in_conclusion"]
     if share is not None:
         talk.say(f"{share:.1%} of the right chains' key characters lie in the conclusion sentence")
+    _say_limits(talk, facts["limits"], facts["similarity"])
+
+
+def _say_limits(talk: "Talk", limits: dict[str, dict[str, int]], similarity: dict[str, float] | None) -> None:
+    """How many pairs a recipe's limits would leave out."""
+    if similarity is None:
+        return
+    for option, name in (("max-key-ratio", "over_max_key_ratio"), ("min-similarity", "under_min_similarity")):
+        said = ", ".join(f"{count} with {limit}" for limit, count in limits[name].items())
+        talk.say(f"pairs that `train -R {option}=` would leave out: {said}")
