@@ -31,6 +31,7 @@ from editctl.align.aligner import Aligner, aligner_for, token_aligner
 from editctl.align.lines import LineAligner, gathered
 from editctl.align.stage import Figures
 from editctl.align.units import words
+from editctl.align.workers import Setup, done_in_order
 from editctl.files import InputFile, OutputFile
 from editctl.jsonl import read_records
 from editctl.scratch import train_tokenizer
@@ -101,10 +102,10 @@ def write_rows(rows: Sequence[dict[str, Any]], count: int, path: Path) -> None:
 def end_to_end(source: Path, target: Path, aligner: Aligner) -> None:
     """What `editctl align` does between its start and its summary, in one process."""
     own = LineAligner(str(source), (), aligner)
+    setup = Setup(name=str(source), mapping=(), unit=aligner.unit, tokenizer=None, match=aligner.match)
     output = OutputFile(str(target))
     figures = Figures()
-    for lines in gathered(InputFile(str(source)).lines()):
-        done = own.rows(lines)
+    for done in done_in_order(gathered(InputFile(str(source)).lines()), own, setup, workers=1):
         output.write_bytes(done.data)
         figures.merge(done.figures)
     output.commit()

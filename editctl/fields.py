@@ -1,6 +1,6 @@
 """Checked access to the fields of a row; what is wrong is told by the field's full name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from editctl.jsonl import FieldError
@@ -36,8 +36,21 @@ class Fields:
             raise self._fail(key, "holds half a surrogate pair, which is no text") from error
         return text
 
+    def texts_or_null(self, keys: Iterable[str]) -> list[str | None]:
+        """As `optional_text`, of several fields."""
+        row = self.row
+        return [
+            value
+            if (value := row.get(key)) is None or (type(value) is str and value.isascii())
+            else self.optional_text(key)
+            for key in keys
+        ]
+
     def text(self, key: str) -> str:
         """The text of a field that must be there."""
+        value = self.row.get(key)
+        if type(value) is str and value.isascii():
+            return value
         if key not in self.row:
             raise self._fail(key, "is missing")
         value = self.optional_text(key)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import jsonlines
+import orjson
 
 from editctl.errors import InputError
 from editctl.files import InputFile, OutputFile
@@ -75,8 +76,6 @@ def _plain_row(line: str) -> Row | None:
 
     The faster one makes a float of a whole number that 64 bits can't hold.
     """
-    import orjson
-
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -88,9 +87,8 @@ def _is_exact(value: Any) -> bool:
     """Whether no number in it is so large that it may have been a whole one."""
     if isinstance(value, float):
         return abs(value) < _LONGEST
-    if isinstance(value, dict):
-        return all(map(_is_exact, value.values()))
-    return all(map(_is_exact, value)) if isinstance(value, list) else True
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return all(type(one) is str or one is None or _is_exact(one) for one in inner)
 
 
 def json_kind(value: Any) -> str:
@@ -177,8 +175,6 @@ def dumps_read(row: Mapping[str, Any]) -> bytes:
 
     (The library used here writes NaN as null.)
     """
-    import orjson
-
     try:
         data = orjson.dumps(row)
     except orjson.JSONEncodeError:

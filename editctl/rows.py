@@ -30,21 +30,26 @@ PREDICTION_KEYS = (
     *("prediction", "verdict", "reason", "tokens", "cut"),
 )
 REJECT_KEYS = ("step", "reason", "attempts", "completion")
+_KNOWN = frozenset(QUESTION_KEYS)
+_OWN_TEXTS = ("task", "answer", "kind", "description")
+_CHAIN_TEXTS = ("answer", "mistake", "template", "reasoning", "label")
+_ORIGINS = get_args(Origin)
 LATER_KEYS = {*DUAL_KEYS, "edits", *PREDICTION_KEYS, *REJECT_KEYS}
 """Keys that stages write: a user's own key of that name would be lost."""
 
 _STAGE_MARKS = (
-    ("alignments (made by `editctl align`)", ("edits", "right")),
-    ("predictions (made by `editctl eval`)", ("steps", "verdict")),
-    ("rejects (made by `editctl gen-dual`)", ("step", "attempts", "completion")),
-    ("dual chains (made by `editctl gen-dual`)", ("right", "wrong")),
-    ("chosen/rejected pairs (which `editctl align` takes)", ("chosen", "rejected")),
+    ("alignments (made by `editctl align`)", frozenset(("edits", "right"))),
+    ("predictions (made by `editctl eval`)", frozenset(("steps", "verdict"))),
+    ("rejects (made by `editctl gen-dual`)", frozenset(("step", "attempts", "completion"))),
+    ("dual chains (made by `editctl gen-dual`)", frozenset(("right", "wrong"))),
+    ("chosen/rejected pairs (which `editctl align` takes)", frozenset(("chosen", "rejected"))),
 )
 
 
 def stage_of(row: Row) -> str | None:
     """What a row is, judged by its keys; None for a question."""
-    return next((name for name, marks in _STAGE_MARKS if all(mark in row for mark in marks)), None)
+    keys = row.keys()
+    return next((name for name, marks in _STAGE_MARKS if keys >= marks), None)
 
 
 def refuse_other_stage(row: Row, wanted: str) -> None:
@@ -56,22 +61,31 @@ def refuse_other_stage(row: Row, wanted: str) -> None:
 
 def question_row(question: Question) -> Row:
     """The question's own keys, in contract order."""
-    return {key: _plain(getattr(question, key)) for key in QUESTION_KEYS}
+    return {
+        "id": question.id,
+        "task": question.task,
+        "question": question.question,
+        "answer": question.answer,
+        "kind": question.kind,
+        "description": question.description,
+        "choices": _plain(question.choices),
+    }
 
 
 def question_from(row: Row, own_keys: set[str]) -> Question:
     """A question from a row a stage wrote; `own_keys` are the stage's keys, the rest is kept as extra."""
     fields = Fields(row)
-    known = {*QUESTION_KEYS, *own_keys}
+    name, text = fields.text("id"), fields.text("question")
+    task, answer, kind, description = fields.texts_or_null(_OWN_TEXTS)
     return Question(
-        id=fields.text("id"),
-        question=fields.text("question"),
-        task=fields.optional_text("task"),
-        answer=fields.optional_text("answer"),
-        kind=fields.optional_text("kind"),
-        description=fields.optional_text("description"),
+        id=name,
+        question=text,
+        task=task,
+        answer=answer,
+        kind=kind,
+        description=description,
         choices=fields.optional_texts("choices"),
-        extra={key: value for key, value in row.items() if key not in known},
+        extra={key: value for key, value in row.items() if key not in _KNOWN and key not in own_keys},
     )
 
 
@@ -119,8 +133,8 @@ def alignment_to_row(alignment: Alignment) -> Row:
         "unit": edits.unit,
         "tokenizer": edits.tokenizer,
         "match": edits.match,
-        "right": [list(span) for span in edits.right],
-        "wrong": [list(span) for span in edits.wrong],
+        "right": edits.right,
+        "wrong": edits.wrong,
         "distance": edits.distance,
         "similarity": edits.similarity,
         "key_ratio": {"right": edits.key_ratio[0], "wrong": edits.key_ratio[1]},
@@ -191,24 +205,33 @@ def reject_to_row(reject: Reject) -> Row:
 def _chain_row(chain: Chain | None) -> Row | None:
     if chain is None:
         return None
-    row: Row = {name: getattr(chain, name) for name in Chain.__slots__}
-    row["sections"] = dict(chain.sections) if chain.sections is not None else None
-    return row
+    return {
+        "text": chain.text,
+        "answer": chain.answer,
+        "origin": chain.origin,
+        "mistake": chain.mistake,
+        "template": chain.template,
+        "reasoning": chain.reasoning,
+        "sections": None if chain.sections is None else dict(chain.sections),
+        "label": chain.label,
+    }
 
 
 def _chain(fields: Fields | None) -> Chain | None:
     if fields is None:
         return None
     sections = fields.optional_inner("sections")
+    text, origin = fields.text("text"), fields.one_of("origin", _ORIGINS)
+    answer, mistake, template, reasoning, label = fields.texts_or_null(_CHAIN_TEXTS)
     return Chain(
-        text=fields.text("text"),
-        answer=fields.optional_text("answer"),
-        origin=fields.one_of("origin", get_args(Origin)),
-        mistake=fields.optional_text("mistake"),
-        template=fields.optional_text("template"),
-        reasoning=fields.optional_text("reasoning"),
+        text=text,
+        answer=answer,
+        origin=origin,
+        mistake=mistake,
+        template=template,
+        reasoning=reasoning,
         sections=None if sections is None else {key: sections.text(key) for key in sections.row},
-        label=fields.optional_text("label"),
+        label=label,
     )
 
 

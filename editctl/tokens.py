@@ -4,11 +4,11 @@ Knows tokenizers as objects that are handed in; loads none.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from editctl.errors import UsageError
-from editctl.records import Prompt, Span, WeightedSpan
+from editctl.records import Example, Prompt, Skip, Span, WeightedSpan
 from editctl.student import Style, lead, render
 from editctl.writing import Writing
 
@@ -23,6 +23,29 @@ class Encoded:
     prompt: tuple[int, ...]
     target: tuple[int, ...]
     offsets: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Weighted:
+    """One example in tokens."""
+
+    prompt: tuple[int, ...]
+    target: tuple[int, ...]
+    """Target ids up to the last weighted one: what stands behind it feeds nothing."""
+    weights: tuple[float, ...]
+    """Weight of each of these, the example's share not yet applied."""
+    whole: int
+    """Tokens of the whole target, its end token included."""
+    share: float
+    wrong: bool
+    """True where the loss is reported in the wrong part."""
+    apart: bool = field(default=False, repr=False)
+    """Prompt and target are two sequences, as an encoder-decoder student has them."""
+
+    @property
+    def length(self) -> int:
+        """Tokens of prompt and target."""
+        return len(self.prompt) + len(self.target)
 
 
 class Codec:
@@ -181,3 +204,39 @@ def _fill_empty(weights: list[float | None]) -> list[float]:
         last = last if weight is None else weight
         filled.append(last)
     return filled[::-1]
+
+
+def weigh_all(items: Sequence[Example | Skip], codec: Codec, max_length: int) -> dict[int, Weighted] | str:
+    """The examples of one question that have a weighted token, by their place among all of them.
+
+    In place of them the reason why the question is left out: a question is trained on whole or not at all.
+    """
+    found = {}
+    for number, item in enumerate(items):
+        if isinstance(item, Skip):
+            return item.reason
+        example = weigh(item, codec)
+        if example.target and not example.prompt:  # nothing to predict the first token from
+            return "empty-prompt"
+        if example.length > max_length:  # a weighted token would be lost
+            return "over-max-length"
+        if example.target:
+            found[number] = example
+    return found or "no-weighted-token"
+
+
+def weigh(example: Example, codec: Codec) -> Weighted:
+    """One example's ids and weights; without any target token where none of them counts."""
+    encoded = codec.encode(example.prompt, example.target)
+    target = (*encoded.target, codec.end)
+    weights = (*token_weights(example.target, encoded.offsets, example.spans), example.end_weight)
+    counted = max((place for place, weight in enumerate(weights, 1) if weight and example.share), default=0)
+    return Weighted(
+        prompt=encoded.prompt if counted else (),
+        target=target[:counted],
+        weights=weights[:counted],
+        whole=len(target),
+        share=example.share,
+        wrong=example.side == "wrong",
+        apart=codec.encoder_decoder,
+    )

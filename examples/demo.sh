@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The main job, offline: questions -> dual chains -> alignments -> two students -> their scores.
+# The main job, offline: questions -> dual chains -> alignments -> two students -> their scores -> a report.
 # Generated questions stand in for a data set, the oracle for a paid teacher, a tiny model for a student.
 set -euo pipefail
 
@@ -26,5 +26,9 @@ for student in untrained std-cot edit; do
     editctl eval "$out/$student" 'toy:chain?split=test&n=200' 'toy:chain?split=ood&n=200' \
         --max-new-tokens 128 -o "$out/$student.predictions.jsonl" --json > "$out/$student.scores.json"
 done
+
+echo "5. report: the two trained students beside each other, and what they came from"
+editctl report "$out/std-cot" "$out/edit" "$out/std-cot.predictions.jsonl" "$out/edit.predictions.jsonl" \
+    -o "$out/report.html" --quiet
 
 python "$(dirname "$0")/demo_table.py" "$out"

@@ -31,6 +31,7 @@ def main(folder: Path) -> str | None:
         table.add_row(name, *cells)
     Console().print(table)
     print(f"\nrun folders, dual chains, alignments and predictions: {folder}")
+    print(f"report, for a browser: {(folder / 'report.html').resolve()}")
     seen = questions(folder / "dual.jsonl") & questions(folder / "std-cot.predictions.jsonl")
     if seen:
         return f"{len(seen)} test questions were trained on"

@@ -11,9 +11,9 @@ from editctl.recipe import DecodeStep, Stage
 from editctl.recipes.edit import Edit, EditOptions
 from editctl.recipes.std_cot import StdCot, StdCotOptions
 from editctl.records import Alignment, Example, Prompt, Skip
-from editctl.tokens import Codec
+from editctl.tokens import Codec, weigh
 from editctl.train.engine.batch import Collator
-from editctl.train.engine.groups import StageData, build, weigh
+from editctl.train.engine.groups import StageData, build
 from editctl.train.engine.layout import Room
 from tests.support_models import byte_level, pair, pairs
 

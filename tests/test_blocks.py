@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 import torch
 
+from editctl.tokens import Weighted
 from editctl.train.engine import blocks
 from editctl.train.engine.batch import Row, branches, packed_row
 from editctl.train.engine.blocks import sparser
-from editctl.train.engine.groups import Group, Weighted
+from editctl.train.engine.groups import Group
 from editctl.train.engine.loss import token_losses
 from editctl.train.engine.masks import Attention, attention_of, masks
 from editctl.train.engine.trainer import logits

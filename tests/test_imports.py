@@ -30,7 +30,7 @@ MAY_IMPORT = {
 """Rooms of the house (see the architecture page), and the rooms each may import from."""
 MAY_IMPORT_INSIDE_FUNCTIONS = {"cli": set(STAGES)}
 """The command line alone knows the stages, and imports them inside a command's body."""
-HELP = ("", "gen-dual", "align", "inspect", "train", "eval", "score", "plugins", "ledger", "env")
+HELP = ("", "gen-dual", "align", "inspect", "train", "eval", "score", "report", "plugins", "ledger", "env")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`editctl inspect` as a user meets it: exact texts, colours, filters, JSON, pipes, bad input."""
+"""`editctl inspect` with -r or -s, what the trainer will see: exact texts, colours, filters, JSON, pipes, bad input."""
 
 import io
 import json
@@ -96,7 +96,7 @@ def test_what_is_printed(cli: Cli, aligned: Path) -> None:
     outcome = cli("inspect", "a.jsonl", "-r", "edit", "-s", "tiny", "--limit", "1")
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out == LEGEND + FIRST + FIGURES
-    assert cli("inspect", "a.jsonl", "--limit", "0").out == FIGURES[1:].replace("(1 shown)", "(0 shown)")
+    assert cli("inspect", "a.jsonl", "-r", "edit", "--limit", "0").out == FIGURES[1:].replace("(1 shown)", "(0 shown)")
 
 
 def test_questions_left_out_say_why(cli: Cli, aligned: Path) -> None:
@@ -140,7 +140,7 @@ def test_each_token_has_a_row_with_its_label(cli: Cli, aligned: Path) -> None:
 
 
 def test_json_has_examples_first_and_the_figures_last(cli: Cli, aligned: Path) -> None:
-    outcome = cli("inspect", "a.jsonl", "--json")
+    outcome = cli("inspect", "a.jsonl", "-r", "edit", "--json")
     rows: list[dict[str, Any]] = [json.loads(line) for line in outcome.out.splitlines()]
     assert [row["kind"] for row in rows] == ["example"] * 7 + ["left-out", "summary"]
     wrong = rows[2]
@@ -165,7 +165,7 @@ def test_json_has_examples_first_and_the_figures_last(cli: Cli, aligned: Path) -
 
 def test_preset_sets_what_tokens_depend_on_and_flags_win(cli: Cli, aligned: Path) -> None:
     def summary(*words: str) -> dict[str, Any]:
-        outcome = cli("inspect", "a.jsonl", "--json", "-n", "0", *words)
+        outcome = cli("inspect", "a.jsonl", "-s", "tiny", "--json", "-n", "0", *words)
         assert outcome.code == 0, outcome.err
         return dict(json.loads(outcome.out))
 
@@ -194,7 +194,7 @@ def test_tiny_reads_as_the_student_that_train_makes(cli: Cli, aligned: Path, mon
     monkeypatch.setattr("editctl.scratch.train_tokenizer", noted)
     alignments = list(read_records(InputFile(str(aligned)), alignment_from_row))
     student = scratch_student(Edit(), EditOptions(), alignments, 0)
-    row = json.loads(cli("inspect", "a.jsonl", "--json", "-n", "1").out.splitlines()[0])
+    row = json.loads(cli("inspect", "a.jsonl", "-r", "edit", "--json", "-n", "1").out.splitlines()[0])
     ids = [token for unit in row["units"] for token in unit["ids"]]
     assert student.tokenizer.decode(ids) == " 3 + 1 = 4. Therefore, the answer is 4.<|end|>"
     assert made[0] == made[1]
@@ -215,7 +215,7 @@ def test_text_of_data_never_acts_on_the_terminal(cli: Cli, tmp_path: Path) -> No
     nasty = "one\x1b[31m\ttwo\r\n\u202ethree. Therefore, the answer is {}."
     one = pair(0, right=nasty.format(2), wrong=nasty.format(3))
     for words in ([], ["-v"]):
-        out = cli("inspect", written(tmp_path, one), *words).out
+        out = cli("inspect", written(tmp_path, one), "-r", "edit", *words).out
         assert not [character for character in out if not character.isprintable() and character != "\n"]
         assert "\\x1b" in out
         assert "⇥" in out
@@ -319,7 +319,7 @@ def test_bad_input_is_one_line_and_2(
     monkeypatch.setattr("editctl.cli.session.stdin_is_piped", lambda: False)
     Path("empty.jsonl").write_text("")
     Path("dual.jsonl").write_text(lines(dual_rows(1)))
-    outcome = cli("inspect", *words)
+    outcome = cli("inspect", *words, *(() if {"-s", "-r"} & {*words} else ("-s", "tiny")))
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err.startswith("editctl: ")
     assert said in outcome.err
@@ -328,7 +328,7 @@ def test_bad_input_is_one_line_and_2(
 
 def test_rows_come_through_a_pipe(tmp_path: Path) -> None:
     written(tmp_path, *pairs(20))
-    outcome = shell("cat b.jsonl | editctl inspect --json | tail -n 1", tmp_path)
+    outcome = shell("cat b.jsonl | editctl inspect -s tiny --json | tail -n 1", tmp_path)
     summary, codes = outcome.out.splitlines()
     assert (codes, outcome.err) == ("0 0 0", "")
     assert json.loads(summary)["questions"] == 20
@@ -337,5 +337,5 @@ def test_rows_come_through_a_pipe(tmp_path: Path) -> None:
 def test_the_reader_may_go_away(tmp_path: Path) -> None:
     written(tmp_path, *pairs(200))
     for words in ("", "--json"):
-        outcome = shell(f"editctl inspect b.jsonl {words} | head -n 1", tmp_path)
+        outcome = shell(f"editctl inspect b.jsonl -s tiny {words} | head -n 1", tmp_path)
         assert (outcome.out.splitlines()[-1], outcome.err) == ("0 0", "")

@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 
 from editctl.errors import InputError
 from editctl.files import InputFile, OutputFile
-from editctl.jsonl import FieldError, UniqueIds, dumps, loads, locate, parse_row, read_records, read_rows, write_row
+from editctl.jsonl import (
+    FieldError,
+    UniqueIds,
+    dumps,
+    dumps_read,
+    loads,
+    locate,
+    parse_row,
+    read_records,
+    read_rows,
+    write_row,
+)
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
@@ -114,3 +125,41 @@ def test_ids_are_unique() -> None:
 
 def test_row_order_of_keys_is_kept() -> None:
     assert list(json.loads(dumps({"b": 1, "a": 2}))) == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"n": 123456789012345678901234567890}',
+        '{"n": [-9223372036854775809]}',
+        '{"n": {"deep": [{"er": 18446744073709551616}]}}',
+        '{"n": 1e300, "m": 0.1, "k": 12345678901234567}',
+        '{"n": "\\ud83d"}',
+        '{"n": "\\u2028\\u0000"}',
+        '{"n": 1, "n": 2}',
+        '{"n": -0.0}',
+    ],
+)
+def test_the_fast_reader_reads_what_the_careful_one_reads(line: str) -> None:
+    row = parse_row(line, "file", 1)
+    assert row == json.loads(line)
+    assert repr(row) == repr(json.loads(line))
+
+
+@pytest.mark.parametrize("line", ['{"n": NaN}', '{"n": 1e999}', '{"n": -Infinity}', '{"n": 01}', '{"n": "\t"}', "{}x"])
+def test_the_fast_reader_takes_nothing_that_the_careful_one_refuses(line: str) -> None:
+    with pytest.raises(InputError, match="is no JSON object"):
+        parse_row(line, "file", 7)
+
+
+@given(st.dictionaries(st.text(), VALUES))
+def test_the_fast_writer_writes_the_same_row(row: dict[str, Any]) -> None:
+    data = dumps_read(row)
+    assert loads(data.decode()) == row
+    assert b"\n" not in data
+    assert all(character.isprintable() for character in dumps_read({"t": "\x7f\u2028\u202e\x9b\x1b"}).decode())
+
+
+def test_the_fast_writer_spells_texts_as_the_careful_one() -> None:
+    row = {"text": 'é数\x7f\u2028\u202e\x9b\x1b\ud800"\\/', "number": 12, "spans": [(1, 2)]}
+    assert dumps_read(row) == dumps(row).encode()

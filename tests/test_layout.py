@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from editctl.tokens import Weighted
 from editctl.train.engine.batch import Collator, packed_row, padded_row
-from editctl.train.engine.groups import Group, Weighted
+from editctl.train.engine.groups import Group
 from editctl.train.engine.layout import Room, dealt, packed_rows, padded_rows
 from editctl.train.engine.masks import attention_of
 from editctl.train.engine.trie import Branch, Trie, grow

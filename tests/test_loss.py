@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from editctl.recipes.edit import Edit, EditOptions
-from editctl.tokens import Codec
+from editctl.tokens import Codec, Weighted
 from editctl.train.engine import batch
 from editctl.train.engine.batch import Row, Step
-from editctl.train.engine.groups import Group, Weighted, build
+from editctl.train.engine.groups import Group, build
 from editctl.train.engine.layout import Room
 from editctl.train.engine.loss import coefficients, token_losses, weighted_loss
 from editctl.train.engine.masks import FULL, Attention

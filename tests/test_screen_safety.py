@@ -142,10 +142,12 @@ def test_a_teachers_faults(cli: Cli) -> None:
 
 
 def test_inspect_and_align(cli: Cli) -> None:
-    done = harmless(cli("inspect", "aligned.jsonl", "-v"))
-    assert "[red]r[/red]" in done.out
-    harmless(cli("inspect", "aligned.jsonl", "--json"), shows=json.dumps(ACTING)[1:7])
-    harmless(cli("inspect", "aligned.jsonl", "--id", f"{HOSTILE}9"), 2)
+    for view in ((), ("-r", "edit")):
+        done = harmless(cli("inspect", "aligned.jsonl", "-v", *view))
+        assert "[red]r[/red]" in done.out
+        harmless(cli("inspect", "aligned.jsonl", "--json", *view), shows=json.dumps(ACTING)[1:7])
+        harmless(cli("inspect", "aligned.jsonl", "--id", f"{HOSTILE}9", *view), 2)
+    harmless(cli("inspect", "aligned.jsonl", "--mistake", HOSTILE), 2)
     harmless(cli("inspect", "aligned.jsonl", "--stage", HOSTILE), 2)
     pairs = [{"question": HOSTILE, "answer": "1", "task": HOSTILE, "chosen": HOSTILE, "rejected": HOSTILE}]
     Path(f"{NAME}.pairs").write_text(lines(pairs))

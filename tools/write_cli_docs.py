@@ -14,6 +14,7 @@ COMMANDS = [
     "train",
     "eval",
     "score",
+    "report",
     "plugins",
     "plugins show",
     "ledger",

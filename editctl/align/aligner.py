@@ -104,9 +104,9 @@ def _words_of_many(aligner: Aligner, pairs: Sequence[Texts]) -> list[Edits]:
 def _spans_of_many(table: WordTable, places: Sequence[int], every: Sequence[Keys]) -> Iterator[tuple[Span, ...]]:
     """Spans of the right and the wrong side of each pair in turn. As `joined_spans`, over all key words at once."""
     sides = [side for keys in every for side in keys[1:]]
-    counts = np.fromiter(map(len, sides), dtype=np.int64, count=len(sides))
-    firsts = [table.bounds[2 * at + side] for at in places for side in (0, 1)]
-    keys = np.fromiter(chain.from_iterable(sides), dtype=np.int64) + np.repeat(np.array(firsts, dtype=np.int64), counts)
+    counts = np.array([len(side) for side in sides], dtype=np.int64)
+    firsts = np.array([table.bounds[2 * at + side] for at in places for side in (0, 1)], dtype=np.int64)
+    keys = np.array(list(chain.from_iterable(sides)), dtype=np.int64) + np.repeat(firsts, counts)
     starts, ends = table.starts[keys], table.ends[keys]
     apart = np.ones(len(keys) + 1, dtype=bool)
     apart[1:-1] = starts[1:] > ends[:-1]

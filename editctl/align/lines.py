@@ -1,15 +1,15 @@
 """Lines of pairs in, lines of alignments out, some at a time: what this process does itself, and what workers do."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from editctl.align.aligner import Aligner
 from editctl.align.pairs import PairReader
 from editctl.align.stage import TOGETHER, Figures, align_together
 from editctl.errors import InputError
-from editctl.jsonl import dumps_read, locate, parse_row
+from editctl.jsonl import Row, dumps_read, locate, parse_row
 from editctl.records import Alignment, DualChain
 from editctl.rows import alignment_to_row
 
@@ -25,8 +25,9 @@ class Done:
 
     data: bytes
     """The rows, each with its line end."""
-    ids: tuple[tuple[int, str], ...]
-    """Line number and id of each row."""
+    rows: int
+    ids: tuple[tuple[int, str], ...] = ()
+    """Line number and id of each row, where they are not claimed yet."""
     figures: Figures
 
 
@@ -57,11 +58,11 @@ class LineAligner:
         Raises:
             InputError: a line that is no pair, or whose id an earlier one had.
         """
-        return align_together([self._read(line, claim=True) for line in lines], self.aligner)
+        return align_together(self._duals(lines, self.reader.convert), self.aligner)
 
     def rows(self, lines: Sequence[Line]) -> Done:
         """As `records`, as rows."""
-        return self._done(lines, self.records(lines))
+        return _done(self.records(lines))
 
     def apart(self, lines: Sequence[Line]) -> Done | None:
         """As `rows`, where other processes work on other lines: who brings them together claims the ids.
@@ -70,10 +71,13 @@ class LineAligner:
         an id, because which one they are given depends on the lines before.
         """
         try:
-            duals = [self._read(line, claim=False) for line in lines]
+            duals = self._duals(lines, self.reader.read)
         except InputError:
             return None
-        return None if self.reader.has_made_ids else self._done(lines, align_together(duals, self.aligner))
+        if self.reader.has_made_ids:
+            return None
+        ids = tuple((number, dual.question.id) for (number, _), dual in zip(lines, duals, strict=True))
+        return replace(_done(align_together(duals, self.aligner)), ids=ids)
 
     def claim(self, done: Done) -> None:
         """Take the ids of what was done apart. Raises InputError where an earlier line has one of them."""
@@ -81,16 +85,18 @@ class LineAligner:
             with locate(self.name, number):
                 self.reader.claim(identifier)
 
-    def _read(self, line: Line, *, claim: bool) -> DualChain:
-        number, text = line
-        row = parse_row(text, self.name, number)
-        with locate(self.name, number):
-            return self.reader.convert(row) if claim else self.reader.read(row)
+    def _duals(self, lines: Sequence[Line], convert: Callable[[Row], DualChain]) -> list[DualChain]:
+        duals = []
+        place = locate(self.name, None)
+        with place:
+            for place.line, text in lines:
+                duals.append(convert(parse_row(text, self.name, place.line)))
+        return duals
 
-    def _done(self, lines: Sequence[Line], alignments: Sequence[Alignment]) -> Done:
-        figures = Figures()
-        for alignment in alignments:
-            figures.add(alignment)
-        data = b"".join(dumps_read(alignment_to_row(alignment)) + b"\n" for alignment in alignments)
-        ids = tuple((line[0], one.dual.question.id) for line, one in zip(lines, alignments, strict=True))
-        return Done(data=data, ids=ids, figures=figures)
+
+def _done(alignments: Sequence[Alignment]) -> Done:
+    figures = Figures()
+    for alignment in alignments:
+        figures.add(alignment)
+    data = b"\n".join([dumps_read(alignment_to_row(alignment)) for alignment in alignments])
+    return Done(data=data + b"\n", rows=len(alignments), figures=figures)

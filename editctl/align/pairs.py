@@ -40,18 +40,19 @@ class PairReader:
 
     @staticmethod
     def _is_foreign(row: Row) -> bool:
-        ours, theirs = SIDES
-        if any(name in row for name in ours):
-            return any(isinstance(row.get(name), str) for name in ours)
+        (right, wrong), theirs = SIDES
+        if right in row or wrong in row:
+            return isinstance(row.get(right), str) or isinstance(row.get(wrong), str)
         return any(name in row for name in theirs)
 
     @staticmethod
     def _own(row: Row) -> DualChain:
-        if (stage_of(row) or "").startswith("alignments"):
+        if "edits" in row and (stage_of(row) or "").startswith("alignments"):
             row = {key: value for key, value in row.items() if key != "edits"}  # aligned again, in other units
         refuse_other_stage(row, "dual chains")
         dual = dual_from_row(row)
-        return replace(dual, reason=dual.reason or pair_fault(dual))
+        fault = None if dual.reason else pair_fault(dual)
+        return replace(dual, reason=fault) if fault else dual
 
     def _given(self, row: Row) -> DualChain:
         right_name, wrong_name = next(names for names in SIDES if names[0] in row or names[1] in row)

@@ -88,7 +88,7 @@ def _setup(values: dict[str, Any]) -> tuple[str, str | None, Any]:
     from editctl.align.aligner import check_choice
 
     unit, tokenizer, match = (values[name] for name in ("unit", "tokenizer", "match"))
-    if values["format"] == "parquet" and unit != "token":
+    if values["format"] in ("parquet", "axolotl") and unit != "token":
         tokenizer = None  # named for the tokens that are written
     check_choice(unit, tokenizer, match)
     return unit, tokenizer, match
@@ -109,9 +109,9 @@ def _rows(session: Session, talk: "Talk", values: dict[str, Any], what: tuple["I
     with Bar(talk, "align") as bar:
         for done in done_in_order(gathered(source.lines(), values["limit"]), own, setup, values["workers"]):
             target.write_bytes(done.data)
-            target.rows += len(done.ids)
+            target.rows += done.rows
             figures.merge(done.figures)
-            bar.advance(len(done.ids))
+            bar.advance(done.rows)
     _refuse_empty(figures, own.name, values["limit"])
     return figures
 

@@ -1,37 +1,80 @@
-"""`editctl inspect`: what the trainer will see, token by token, without a model."""
+"""`editctl inspect`: pairs and their key steps, or what the trainer will see of them."""
 
-from collections.abc import Sequence, Set
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from editctl.cli import options as shared
-from editctl.cli.session import Session, talk_of
+from editctl.cli.session import talk_of
 
-if TYPE_CHECKING:
-    from editctl.progress import Talk
-    from editctl.recipe import Stage
-    from editctl.records import Alignment
-    from editctl.report.lines import Lines
-    from editctl.report.screen import Screen
-    from editctl.train.sight.figures import Tally
-    from editctl.train.sight.view import Lens
-    from editctl.views import ExampleView, LeftOut
-
-_MANY = 500
-"""Questions whose counting is worth a progress bar."""
+TRAINERS = {
+    "student": "-s",
+    "recipe": "-r",
+    "recipe_option": "-R",
+    "preset": "--preset",
+    "prompt_style": "--prompt-style",
+    "gap": "--gap",
+    "max_length": "--max-length",
+    "stage": "--stage",
+}
+"""Options any of which chooses the trainer's view."""
+PAIRS = ("rejects", "mistake", "min_key_ratio", "max_key_ratio", "sort", "unit", "tokenizer", "match", "map")
+"""Options that this view has no use for."""
 
 
 def inspect(
     context: typer.Context,
-    aligned: Annotated[str | None, typer.Argument(metavar="ALIGNED", help="Alignments; - for stdin.")] = None,
+    file: Annotated[
+        str | None,
+        typer.Argument(metavar="FILE", help="Dual chains, alignments, rejects or foreign pairs; - for stdin."),
+    ] = None,
+    id: Annotated[list[str] | None, typer.Option("--id", help="Show this question only; repeatable.")] = None,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", help="Show questions of this task only; repeatable.")
+    ] = None,
+    mistake: Annotated[
+        list[str] | None,
+        typer.Option("--mistake", "-m", help="Show this mistake only (pattern, origin or label); repeatable."),
+    ] = None,
+    min_key_ratio: Annotated[
+        float | None,
+        typer.Option("--min-key-ratio", min=0, max=1, help="Least key ratio (of the side with more)."),
+    ] = None,
+    max_key_ratio: Annotated[
+        float | None,
+        typer.Option("--max-key-ratio", min=0, max=1, help="Largest key ratio (of the side with more)."),
+    ] = None,
+    rejects: Annotated[
+        bool, typer.Option("--rejects", help="Show rejects: those of FILE, or NAME.rejects.jsonl beside it.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-n", min=0, help="Show the first N of these only; 0 shows the figures.")
+    ] = None,
+    sort: Annotated[
+        str, typer.Option("--sort", help="file, key-ratio (most key steps first) or similarity (most alike first).")
+    ] = "file",
+    unit: Annotated[
+        str | None, typer.Option("--unit", help="Align again by word, token or step; word where FILE has no edits.")
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option("--tokenizer", help="Align again by this student's tokens: a folder or hub id.")
+    ] = None,
+    match: Annotated[
+        str | None,
+        typer.Option("--match", help="Align again: units (all at once) or steps (first, then units inside)."),
+    ] = None,
+    map: shared.Map = None,
     student: Annotated[
         str,
         typer.Option(
-            "--student", "-s", help="tiny, a model folder, a hub id or a run folder; only its tokenizer is read."
+            "--student",
+            "-s",
+            help="Trainer's view: tiny, a model folder, a hub id or a run folder; only its tokenizer is read.",
         ),
     ] = "tiny",
-    recipe: Annotated[str, typer.Option("--recipe", "-r", help="Method; `editctl plugins` lists them.")] = "edit",
+    recipe: Annotated[
+        str, typer.Option("--recipe", "-r", help="Trainer's view: method; `editctl plugins` lists them.")
+    ] = "edit",
     recipe_option: shared.RecipeOptions = None,
     preset: shared.Preset = None,
     prompt_style: Annotated[
@@ -44,27 +87,35 @@ def inspect(
         typer.Option("--max-length", min=2, help="Longest example in tokens; longer ones are dropped and counted."),
     ] = 1024,
     stage: Annotated[str | None, typer.Option("--stage", help="One stage only.")] = None,
-    id: Annotated[list[str] | None, typer.Option("--id", help="Show this question only; repeatable.")] = None,
-    task: Annotated[str | None, typer.Option("--task", help="Show questions of this task only.")] = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", "-n", min=0, help="Show the first N of these only; 0 shows the figures.")
-    ] = None,
+    pager: Annotated[
+        bool, typer.Option("--pager/--no-pager", help="Whether to show it through $PAGER, or less, on a terminal.")
+    ] = True,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line, the figures last.")] = False,
     allow_partial: shared.AllowPartial = False,
     config: shared.Config = None,
     quiet: shared.Quiet = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A row for each token, with its label.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="All a record holds; for the trainer, a row for each token.")
+    ] = False,
     no_color: shared.NoColor = False,
     debug: shared.Debug = False,
 ) -> None:
-    """Show what the trainer will see: each token with its weight, and figures of the whole file."""
+    """Show pairs with their key steps or, with -s or -r, what the trainer will see.
+
+    Any of -s, -r, -R, --preset, --prompt-style, --gap, --max-length and --stage chooses the trainer's view: each
+    token with its weight, and figures of the whole file.
+    """
     values = dict(context.params)
     given = {name for name in values if _is_given(context, name)}
     talk = talk_of(quiet, verbose, no_color)
-    with Session("inspect", values, talk, allow_partial=allow_partial) as session:
-        alignments, lens, stages = _prepare(session, values, given)
-        shown = _shown(alignments, values)
-    _show(talk, values, lens, stages, alignments, shown)
+    if _is_trainers(given):
+        from editctl.cli.inspect_trained import show_trained
+
+        show_trained(talk, values, given)
+    else:
+        from editctl.cli.inspect_pairs import show_pairs
+
+        show_pairs(talk, values, given)
 
 
 def _is_given(context: typer.Context, name: str) -> bool:
@@ -73,151 +124,16 @@ def _is_given(context: typer.Context, name: str) -> bool:
     return source is not None and source.name != "DEFAULT"
 
 
-def _prepare(
-    session: Session, values: dict[str, Any], given: Set[str]
-) -> tuple[list["Alignment"], "Lens", Sequence["Stage"]]:
-    from editctl import registry
-    from editctl.cli.training import recipe_options
-    from editctl.models import check_name, reads_apart
-    from editctl.student import choose_style
-    from editctl.tokens import Codec
-    from editctl.train.sight.view import Lens
-
-    method = registry.load("recipes", values["recipe"])()
-    chosen = recipe_options(values, given, method)
-    stages = _stages(method.stages(chosen), values["stage"])
-    check_name(values["student"])
-    choose_style(values["prompt_style"], True)
-    alignments = _read(session, values["aligned"])
-    tokenizer = _tokenizer(values["student"], method, chosen, alignments)
-    apart = reads_apart(values["student"])
-    style = choose_style(values["prompt_style"], bool(tokenizer.chat_template), apart)
-    codec = Codec(tokenizer, style, gap=values["gap"], encoder_decoder=apart)
-    return alignments, Lens(method, chosen, codec, values["max_length"]), stages
-
-
-def _stages(stages: Sequence["Stage"], name: str | None) -> Sequence["Stage"]:
-    from editctl.errors import UsageError, near_misses
-
-    chosen = [stage for stage in stages if name in (None, stage.name)]
-    if not chosen:
-        raise UsageError(f"--stage {name!r} is unknown; {near_misses(str(name), [stage.name for stage in stages])}")
-    return chosen
-
-
-def _read(session: Session, path: str | None) -> list["Alignment"]:
-    from editctl.jsonl import read_records
-    from editctl.rows import alignment_from_row
-
-    alignments = list(read_records(session.open_input(path), alignment_from_row))
-    session.finish_inputs()
-    return alignments
-
-
-def _tokenizer(student: str, method: Any, chosen: Any, alignments: Sequence["Alignment"]) -> Any:
-    """The student's tokenizer as training would have it; no weights are read."""
-    from editctl.models import TINY, load_tokenizer
-    from editctl.scratch import train_tokenizer
-    from editctl.train.plan import texts_of
-
-    if student == TINY:
-        return train_tokenizer(texts_of(method, chosen, alignments), 2048)
-    return load_tokenizer(_tokenizer_place(student))
-
-
-def _tokenizer_place(student: str) -> str:
-    """Where the tokenizer lies: an adapter's folder may leave it to its base."""
-    import json
-    from pathlib import Path
-
-    from editctl.models import ADAPTER_FILE
-
-    place = Path(student) / ADAPTER_FILE
-    if not place.is_file() or (place.parent / "tokenizer_config.json").is_file():
-        return student
-    return str(json.loads(place.read_text(encoding="utf-8"))["base_model_name_or_path"])
-
-
-def _shown(alignments: Sequence["Alignment"], values: dict[str, Any]) -> list[int]:
-    """Numbers of the questions to show.
+def _is_trainers(given: set[str]) -> bool:
+    """Whether the trainer's view is asked for.
 
     Raises:
-        UsageError: an id or a task that no row has.
+        UsageError: options of both views.
     """
     from editctl.errors import UsageError
 
-    questions = [alignment.dual.question for alignment in alignments]
-    for flag, wanted, known in (
-        ("--id", values["id"] or [], {question.id for question in questions}),
-        ("--task", [values["task"]] if values["task"] else [], {question.task for question in questions}),
-    ):
-        for name in wanted:
-            if name not in known:
-                raise UsageError(f"{flag} {name!r}: no such row; {_near(name, known)}")
-    found = [
-        number
-        for number, question in enumerate(questions)
-        if (not values["id"] or question.id in values["id"]) and values["task"] in (None, question.task)
-    ]
-    return found[: values["limit"]]
-
-
-def _near(name: str, known: set[Any]) -> str:
-    """Near misses; of the many ids of a file only a few."""
-    from editctl.errors import near_misses
-
-    said = near_misses(name, [str(one) for one in known if one is not None])
-    return said if len(known) <= 12 or said.startswith("did you mean") else f"the file has {len(known)} others"
-
-
-def _show(
-    talk: "Talk",
-    values: dict[str, Any],
-    lens: "Lens",
-    stages: Sequence["Stage"],
-    alignments: Sequence["Alignment"],
-    shown: Sequence[int],
-) -> None:
-    from editctl.train.sight.figures import Tally
-
-    tallies = [Tally(stage) for stage in stages]
-    screen = _screen(values)
-    for number in shown:
-        screen.question(_looked(lens, tallies, alignments[number], number))
-    rest = sorted(set(range(len(alignments))) - set(shown))
-    for number in talk.track(rest, "count", len(rest)) if len(rest) >= _MANY else rest:
-        _looked(lens, tallies, alignments[number], number)
-    facts = {
-        "student": values["student"],
-        "recipe": values["recipe"],
-        "preset": values["preset"],
-        "prompt_style": lens.codec.style,
-        "gap": lens.codec.gap,
-        "max_length": lens.max_length,
-        "questions": len(alignments),
-        "shown": len(shown),
-    }
-    screen.figures(facts, [tally.figures() for tally in tallies])
-
-
-def _looked(
-    lens: "Lens", tallies: Sequence["Tally"], alignment: "Alignment", number: int
-) -> list["LeftOut | Sequence[ExampleView]"]:
-    """What each stage makes of a question, which is added to the stage's figures too."""
-    from editctl.train.sight.view import look
-    from editctl.views import LeftOut
-
-    seen = [look(lens, tally.stage, alignment) for tally in tallies]
-    for tally, one in zip(tallies, seen, strict=True):
-        tally.add(number, one)
-    return [one if isinstance(one, LeftOut) else one.views for one in seen]
-
-
-def _screen(values: dict[str, Any]) -> "Screen | Lines":
-    from editctl.progress import stdout_console
-    from editctl.report.lines import Lines
-    from editctl.report.screen import Screen
-
-    if values["json"]:
-        return Lines(typer.echo)
-    return Screen(stdout_console(color=not values["no_color"]), each_token=values["verbose"])
+    chosen: Any = next((flag for name, flag in TRAINERS.items() if name in given), None)
+    unfit = next((f"--{name.replace('_', '-')}" for name in PAIRS if name in given), None)
+    if chosen and unfit:
+        raise UsageError(f"{unfit} is for pairs, and {chosen} shows what the trainer will see; leave out one of them")
+    return chosen is not None

@@ -11,7 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from editctl import __version__
-from editctl.cli import align, env, evaluate, gen_dual, inspect, ledger, plugins, score, train
+from editctl.cli import align, env, evaluate, gen_dual, inspect, ledger, plugins, report, score, train
 from editctl.cli.help import Command, Group
 from editctl.errors import EditctlError, Terminated
 from editctl.files import hush
@@ -38,6 +38,7 @@ app.command("inspect", cls=Command)(inspect.inspect)
 app.command("train", cls=Command)(train.train)
 app.command("eval", cls=Command)(evaluate.evaluate)
 app.command("score", cls=Command)(score.score)
+app.command("report", cls=Command)(report.report)
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(ledger.app, name="ledger")
 app.command("env", cls=Command)(env.env)

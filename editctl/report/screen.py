@@ -8,6 +8,7 @@ from rich.text import Text
 
 from editctl.progress import clean, print_table
 from editctl.report import tokens
+from editctl.report.folding import print_lines
 from editctl.report.tables import tables
 from editctl.views import ExampleView, LeftOut, StageFigures
 
@@ -56,13 +57,7 @@ class Screen:
             self._print(Text())
 
     def _print(self, text: Text, indent: str = "") -> None:
-        lines = text.split("\n")
-        if self.console.is_terminal:
-            room = max(self.console.width - len(indent), 1)
-            lines = type(lines)(piece for line in lines for piece in line.wrap(self.console, room))
-        for line in lines:
-            line.rstrip()
-            self.console.print(Text(indent if line.plain else "") + line, soft_wrap=True)
+        print_lines(self.console, text.split("\n"), indent)
 
     def figures(self, facts: Mapping[str, Any], stages: Sequence[StageFigures]) -> None:
         """Tables over the whole file."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from editctl.errors import UsageError
 from editctl.models import Student, positions_of
-from editctl.train.engine.groups import Weighted
+from editctl.tokens import Weighted
 
 
 def check_sides(student: Student, examples: Iterable[Weighted]) -> None:

@@ -128,7 +128,6 @@ class _Sink(io.RawIOBase):
 
     def __init__(self, target: OutputFile) -> None:
         self._target = target
-        self._place = 0
 
     def writable(self) -> bool:
         return True
@@ -136,8 +135,4 @@ class _Sink(io.RawIOBase):
     def write(self, data: Any) -> int:
         taken = bytes(data)
         self._target.write_bytes(taken)
-        self._place += len(taken)
         return len(taken)
-
-    def tell(self) -> int:
-        return self._place

@@ -27,6 +27,9 @@ class FunnelStep:
     """Lost on the way from the step before, by reason."""
     kinds: tuple[Reason, ...] = ()
     """What those that came this far are made of: for example pairs by the origin of the wrong chain."""
+    after: str = ""
+    """Label of the step it comes after, whose count is `count` and all of `lost`; empty: the step before. The stages of
+    a run all come after what `train` read, which may be more than the pairs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,31 +7,8 @@ from typing import Any
 
 from editctl.recipe import Recipe, Stage
 from editctl.records import Alignment, Example, Skip
-from editctl.tokens import Codec, token_weights
+from editctl.tokens import Codec, Weighted, weigh_all
 from editctl.train.engine.trie import merged_length
-
-
-@dataclass(frozen=True, slots=True)
-class Weighted:
-    """One example in tokens."""
-
-    prompt: tuple[int, ...]
-    target: tuple[int, ...]
-    """Target ids up to the last weighted one: what stands behind it feeds nothing."""
-    weights: tuple[float, ...]
-    """Weight of each of these, the example's share not yet applied."""
-    whole: int
-    """Tokens of the whole target, its end token included."""
-    share: float
-    wrong: bool
-    """True where the loss is reported in the wrong part."""
-    apart: bool = field(default=False, repr=False)
-    """Prompt and target are two sequences, as an encoder-decoder student has them."""
-
-    @property
-    def length(self) -> int:
-        """Tokens of prompt and target."""
-        return len(self.prompt) + len(self.target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,32 +61,5 @@ def build(
 
 def _group(items: list[Example | Skip], codec: Codec, max_length: int) -> Group | str:
     """The group, or the reason why there is none."""
-    examples = []
-    for item in items:
-        if isinstance(item, Skip):
-            return item.reason
-        example = weigh(item, codec)
-        if example.target and not example.prompt:  # nothing to predict the first token from
-            return "empty-prompt"
-        if example.length > max_length:  # a weighted token would be lost
-            return "over-max-length"
-        if example.target:
-            examples.append(example)
-    return Group(items[0].question_id, tuple(examples)) if examples else "no-weighted-token"
-
-
-def weigh(example: Example, codec: Codec) -> Weighted:
-    """One example's ids and weights; without any target token where none of them counts."""
-    encoded = codec.encode(example.prompt, example.target)
-    target = (*encoded.target, codec.end)
-    weights = (*token_weights(example.target, encoded.offsets, example.spans), example.end_weight)
-    counted = max((place for place, weight in enumerate(weights, 1) if weight and example.share), default=0)
-    return Weighted(
-        prompt=encoded.prompt if counted else (),
-        target=target[:counted],
-        weights=weights[:counted],
-        whole=len(target),
-        share=example.share,
-        wrong=example.side == "wrong",
-        apart=codec.encoder_decoder,
-    )
+    found = weigh_all(items, codec, max_length)
+    return found if isinstance(found, str) else Group(items[0].question_id, tuple(found.values()))

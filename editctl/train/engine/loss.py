@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from editctl.train.engine.groups import Group, Weighted
+from editctl.tokens import Weighted
+from editctl.train.engine.groups import Group
 
 
 def coefficients(groups: Sequence[Group], normaliser: str) -> list[list[list[float]]]:
