@@ -91,13 +91,12 @@ def question_from(row: Row, own_keys: set[str]) -> Question:
 
 def dual_row(dual: DualChain) -> Row:
     """A dual chain's row, without the user's extra keys."""
-    return {
-        **question_row(dual.question),
-        "right": _chain_row(dual.right),
-        "wrong": _chain_row(dual.wrong),
-        "teacher": dual.teacher,
-        "reason": dual.reason,
-    }
+    row = question_row(dual.question)
+    row["right"] = _chain_row(dual.right)
+    row["wrong"] = _chain_row(dual.wrong)
+    row["teacher"] = dual.teacher
+    row["reason"] = dual.reason
+    return row
 
 
 def dual_to_row(dual: DualChain) -> Row:
@@ -139,7 +138,8 @@ def alignment_to_row(alignment: Alignment) -> Row:
         "similarity": edits.similarity,
         "key_ratio": {"right": edits.key_ratio[0], "wrong": edits.key_ratio[1]},
     }
-    return {**row, **alignment.dual.question.extra}
+    row.update(alignment.dual.question.extra)
+    return row
 
 
 def alignment_from_row(row: Row) -> Alignment:

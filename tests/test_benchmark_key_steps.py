@@ -104,6 +104,8 @@ def test_a_wrong_truth_is_noticed(modules: Any) -> None:
             module.check(module.Truth(right, module.Marked(truth.wrong.text, own)))
     with pytest.raises(ValueError, match="characters"):
         module.Marked("ab", "s")
+    with pytest.raises(ValueError, match="no consequence"):
+        module.truth_of(wrong_chain(RIGHT, (*RIGHT[:-2], "5", ".")))
 
 
 def test_units_are_counted_by_hand(modules: Any) -> None:

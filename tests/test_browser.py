@@ -12,7 +12,7 @@ from editctl.report.page.model import Page
 from editctl.report.page.render import SECTIONS, render
 from editctl.report.page.visible import visible
 from tests import support_pages
-from tests.support_browser import Shown, browser
+from tests.support_browser import NEEDED, Shown, browser, chromium
 from tests.support_pages import full_page, with_text
 
 pytestmark = [pytest.mark.browser, pytest.mark.full]
@@ -70,6 +70,19 @@ def show(chrome: Any, tmp_path: Path) -> Iterator[Show]:
     yield open_it
     for shown in opened:
         shown.close()
+
+
+def test_where_it_must_run_a_missing_browser_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("EDITCTL_CHROMIUM", *NEEDED):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(pytest.skip.Exception, match="EDITCTL_CHROMIUM"):
+        chromium()
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="must run here"):
+        chromium()
+    monkeypatch.setenv("EDITCTL_CHROMIUM", "/some/where")
+    assert chromium() == "/some/where"
 
 
 def test_every_section_and_figure_is_shown(show: Show) -> None:
@@ -130,6 +143,8 @@ def test_filters_and_order(show: Show) -> None:
     pairs.get_by_label("Order").select_option(label="least alike first")
     ordered = sorted(chosen, key=lambda one: one.similarity or 0)
     shown.cards_are([one.id for one in ordered[:5]])
+    pairs.get_by_label("Order").select_option(label="most alike first")
+    shown.cards_are([one.id for one in reversed(ordered)][:5])
 
 
 def test_verdicts_of_outcomes(show: Show) -> None:
@@ -261,12 +276,15 @@ def test_hostile_text_is_only_text(show: Show, text: str) -> None:
 
 
 def test_text_that_turns_the_direction_stays_in_its_place(show: Show) -> None:
-    page = dataclasses.replace(full_page(), pairs=(support_pages.pair(1, id="אבג \u202e", task="עברית 123"),))
+    page = dataclasses.replace(
+        full_page(), pairs=(support_pages.pair(1, id="אבג \u202e", task="עברית", mistake="שגיאה"),)
+    )
     shown = show(page)
     line = shown.script(
-        "() => { const parts = [...document.querySelectorAll('#pairs .card .said bdi')].slice(0, 3);"
+        "() => { const parts = [...document.querySelectorAll('#pairs .card .said > *')].slice(0, 3);"
         " return parts.map(part => part.getBoundingClientRect().left); }"
     )
+    assert len(line) == 3
     assert line == sorted(line)
     shown.cards_are(["אבג [U+202E]"])
 

@@ -22,7 +22,7 @@ from editctl.report.page.model import Distribution, Page, TrainedView
 from editctl.report.page.render import SECTIONS, render
 from editctl.report.page.tokens import runs
 from editctl.report.page.visible import deep, line, middle, tail, visible
-from editctl.report.page.wording import count, interval, number, percent
+from editctl.report.page.wording import chance, count, interval, number, percent
 from tests import support_pages
 from tests.support_html import Element, parse
 from tests.support_pages import full_page, with_text
@@ -167,6 +167,14 @@ def test_missing_values_are_dashes_and_never_nan() -> None:
     assert len([*next(found.all("section", id="training")).all("svg")]) == 2
 
 
+def test_methods_of_a_task_stand_together() -> None:
+    rows = [support_pages.score(method, task, 0.5) for method in ("a", "b") for task in ("all (micro)", "t")]
+    (part,) = parse(render(dataclasses.replace(EMPTY, scores=tuple(rows)))).all("section", id="scores")
+    table = [*part.all("table")][-1]
+    told = [[one.text for one in row.all() if one.tag in ("th", "td")][:2] for row in table.all("tr")]
+    assert told[1:] == [["all (micro)", "a"], ["all (micro)", "b"], ["t", "a"], ["t", "b"]]
+
+
 def test_data_hold_every_pair_and_outcome(whole: Element) -> None:
     pairs, outcomes = data(whole, "pairs-data"), data(whole, "outcomes-data")
     page = full_page()
@@ -237,7 +245,7 @@ print("matplotlib.pyplot" in sys.modules)
 
 
 def test_same_page_gives_the_same_bytes(tmp_path: Path) -> None:
-    (tmp_path / "matplotlibrc").write_text("font.size: 30\nsvg.fonttype: path\nxtick.direction: in\nlines.markeredgewidth: 3\n")
+    (tmp_path / "matplotlibrc").write_text("font.size: 30\nxtick.direction: in\nlines.markeredgewidth: 3\n")
     said = []
     for seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT), "TZ": f"UTC{seed}"}
@@ -334,6 +342,7 @@ def test_numbers_are_written_one_way() -> None:
     assert (percent(0.1234), percent(None), percent(math.nan)) == ("12.3 %", "–", "–")
     assert (number(-0.025), number(None)) == ("\u22120.025", "–")
     assert (count(1234567), count(2.5)) == ("1\u202f234\u202f567", "2.5")
+    assert (chance(0.0004), chance(0.081), chance(None)) == ("< 0.001", "0.081", "–")
     assert (interval(0.1, 0.25), interval(None, 1)) == ("10.0 to 25.0 %", "–")
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from editctl.align.steps import key_units_by_steps, matched_steps, steps
@@ -178,7 +178,7 @@ def test_tokens_are_the_same_with_and_without_the_space_before() -> None:
     wrong = "Step 2: 4 - 6 = -2, keep 2. Step 1: 6 + 8 = 14, keep 5.\n"
     cut = token_cutter(byte_level())
     assert ["".join(side).strip() for side in flagged(right, wrong, cut)] == ["4", "5"]
-    assert ["".join(side).strip() for side in flagged("Step 1: 6 + 8 = 14.", "6 + 8 = 15.\n", cut)] == ["4", "5"]
+    assert ["".join(side).strip() for side in flagged("Step 1: 6 + 8 = 14.", "6 + 8 = 15.\n", cut)] == ["14", "15"]
 
 
 @given(chains(), chains())
@@ -201,7 +201,6 @@ def test_sides_are_consistent(right: str, wrong: str) -> None:
 @pytest.mark.parametrize("cut", [words, steps, token_cutter(byte_level())], ids=["word", "step", "token"])
 def test_swapping_the_sides_swaps_the_keys(cut: Cutter) -> None:
     @given(chains(), chains())
-    @settings(max_examples=200)
     def check(right: str, wrong: str) -> None:
         sides = cut(right), cut(wrong)
         edits, key_right, key_wrong = key_units_by_steps((right, wrong), sides)

@@ -22,6 +22,7 @@ _NUMBERED = 1 << 63
 """ASCII characters leave the highest bit free: it marks a number."""
 _KEPT = np.array([(1 << 8 * length) - 1 for length in range(_PACKED)] + [(1 << 64) - 1], dtype=np.uint64)
 _APOSTROPHE = ord("'")
+_SEPARATORS = np.array([chr(code) in ".,:/" for code in range(128)])
 _LETTER, _DIGIT, _SIGN, _SPACE = "a0( "
 _ALONE = "\x0e"
 """A sign that hardly any text holds. An apostrophe in front of such a letter is for the regular expression."""
@@ -133,7 +134,8 @@ def _starts(marks: _Marks) -> tuple[Any, Any]:
 
     turns = np.flatnonzero(marks.run & ~marks.digit & _shifted(marks.digit))
     starting[turns[of_number(turns - 1)]] = True
-    separators = np.flatnonzero(_is_separator(marks.codes) & _shifted(marks.digit) & _ahead(marks.digit))
+    between = np.flatnonzero(~marks.run & _shifted(marks.digit) & _ahead(marks.digit))
+    separators = between[_SEPARATORS[marks.codes[between]]]
     _join(starting, separators[of_number(separators - 1)])
     quotes = np.flatnonzero((marks.codes == _APOSTROPHE) & marks.before & _ahead(marks.letter))
     inside = ~marks.digit[quotes - 1]
@@ -143,10 +145,6 @@ def _starts(marks: _Marks) -> tuple[Any, Any]:
     quotes = quotes[inside]
     _join(starting, quotes)
     return starting, _doubtful(marks, quotes)
-
-
-def _is_separator(codes: Any) -> Any:
-    return (codes == ord(".")) | (codes == ord(",")) | (codes == ord(":")) | (codes == ord("/"))
 
 
 def _join(starting: Any, places: Any) -> None:
@@ -185,7 +183,7 @@ def _values(blob: bytes, text: str, starts: Any, ends: Any) -> "array[int]":
     padded = blob + bytes(_PACKED)
     windows: Any = np.ndarray((len(blob),), dtype="<u8", buffer=padded, strides=(1,))
     lengths = ends - starts
-    values = windows[starts] & _KEPT[np.minimum(lengths, _PACKED)]
+    values = windows.take(starts) & _KEPT.take(np.minimum(lengths, _PACKED))
     spelt = lengths > _PACKED
     if not text.isascii():
         spelt[_beyond_ascii(text, starts, ends)] = True

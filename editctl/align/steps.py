@@ -5,7 +5,6 @@ so that a step that only stands elsewhere is no difference. Numbering at the beg
 and white space is never. A step without a counterpart is key as a whole.
 """
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,18 +76,19 @@ def matched_steps(right: str, wrong: str) -> list[tuple[Span, Span]]:
 def _side(text: str, units: Units) -> _Side:
     spans = step_spans(text)
     labels = [label_span(text, span) for span in spans]
-    starts = [start for start, _ in spans]
     whole: tuple[list[int], ...] = tuple([] for _ in spans)
     inside: tuple[list[int], ...] = tuple([] for _ in spans)
     values = [text[start:end] for start, end in units.spans]
-    for position, (start, _) in enumerate(units.spans):
+    at = 0
+    for position, (start, end) in enumerate(units.spans):
         shown = values[position].lstrip()
-        seen = start + len(values[position]) - len(shown)
-        at = bisect_right(starts, seen) - 1
-        if not shown or at < 0:
+        if not shown:
             continue
+        seen = end - len(shown)
+        while seen >= spans[at][1]:
+            at += 1
         whole[at].append(position)
-        if seen + len(shown.rstrip()) > labels[at][1]:
+        if start >= labels[at][1] or seen + len(shown.rstrip()) > labels[at][1]:
             inside[at].append(position)
     for border in {position for step in inside if step for position in (step[0], step[-1])}:
         values[border] = values[border].strip()

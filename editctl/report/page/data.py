@@ -7,9 +7,9 @@ from urllib.parse import quote
 
 import orjson
 
-from editctl.report.page.model import ChainView, Comparison, Outcome, Page, PairView
+from editctl.report.page.model import ChainView, Outcome, Page, PairView, ScoreRow
 from editctl.report.page.visible import deep, visible
-from editctl.report.page.wording import count, percent, points
+from editctl.report.page.wording import count, percent
 
 FIRST = 20
 """Pairs and outcomes that stand in the page itself, for readers without a script."""
@@ -112,6 +112,12 @@ def figures(page: Page) -> list[Figure]:
     return found
 
 
+def score_rows(page: Page) -> list[ScoreRow]:
+    """The scores, methods of one task together; tasks in the order in which they come first."""
+    tasks = {task: place for place, task in enumerate(dict.fromkeys(row.task for row in page.scores))}
+    return sorted(page.scores, key=lambda row: tasks[row.task])
+
+
 def _aligned(page: Page) -> int:
     """Pairs by the funnel where it knows them, or those of the section below."""
     counts = [step.count for funnel in page.funnels[:1] for step in funnel.steps if step.label == "pairs"]
@@ -120,8 +126,3 @@ def _aligned(page: Page) -> int:
 
 def _pairs_detail(page: Page) -> str:
     return "right and wrong chains" if len(page.pairs) >= page.pairs_total else f"{count(len(page.pairs))} shown here"
-
-
-def difference(one: Comparison) -> str:
-    """A comparison's difference with its interval, in percentage points."""
-    return f"{points(one.difference)} ({points(one.low)} to {points(one.high)})"

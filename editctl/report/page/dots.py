@@ -20,7 +20,7 @@ from editctl.report.page.drawing import (
 )
 from editctl.report.page.model import Comparison, ScoreRow
 from editctl.report.page.visible import line, middle, tail
-from editctl.report.page.wording import count, interval, number, percent, points
+from editctl.report.page.wording import chance, count, interval, percent, points
 
 _DOT, _GAP, _REST = 0.11, 0.11, 0.45
 """Inches of a dot's row, between two tasks, and of axis and label."""
@@ -99,8 +99,10 @@ def comparison_plot(comparisons: tuple[Comparison, ...]) -> list[Plot]:
             ground = {"facecolor": GROUND, "edgecolor": "none", "pad": 0.8}
             axes.text(0, place - 0.22, name, transform=axes.get_yaxis_transform(), va="bottom", bbox=ground)
         axes.axvline(0, color=MUTED, lw=0.8)
-        reach = max(*(100 * abs(value) for one in rows for value in (one.low, one.high, one.difference)), 1) * 1.08
-        axes.set(xlim=(-reach, reach), ylim=(len(rows) - 0.6, -0.75), yticks=[])
+        ends = [100 * value for one in rows for value in (one.low, one.high, one.difference)]
+        low, high = min(*ends, -1.0), max(*ends, 1.0)
+        room = 0.08 * (high - low)
+        axes.set(xlim=(low - room, high + room), ylim=(len(rows) - 0.6, -0.75), yticks=[])
         axes.grid(axis="x")
         bare(axes)
         axes.set_xlabel("difference in percentage points, 95 % interval")
@@ -115,7 +117,7 @@ def comparison_plot(comparisons: tuple[Comparison, ...]) -> list[Plot]:
             figure=figure, columns=("comparison", "questions", "difference", "from", "to", "p"),
             rows=tuple(
                 (f"{line(one.method)} \u2212 {line(one.baseline)}", count(one.n),
-                 *map(points, (one.difference, one.low, one.high)), number(one.p, 2))
+                 *map(points, (one.difference, one.low, one.high)), chance(one.p))
                 for one in rows
             ),
         )

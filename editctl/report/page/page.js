@@ -31,14 +31,14 @@
   }
 
   function chain(found, side) {
-    const section = make("section", { class: `chain ${side}`, "aria-label": `${side} chain` });
+    const box = make("div", { class: `chain ${side}`, role: "group", "aria-label": `${side} chain` });
     const sign = make("span", { class: "sign", "aria-hidden": "true" }, side === "right" ? "✓" : "✗");
-    section.append(make("h4", null, sign, side === "right" ? " Right chain" : " Wrong chain"));
+    box.append(make("h4", null, sign, side === "right" ? " Right chain" : " Wrong chain"));
     if (!found) {
-      section.append(make("p", { class: "said" }, "none"));
-      return section;
+      box.append(make("p", { class: "said" }, "none"));
+      return box;
     }
-    section.append(said([
+    box.append(said([
       bdi(found.origin),
       known(found.answer) ? ["answers ", bdi(found.answer, { class: "answer" })] : null,
       known(found.share) ? `${found.share} key` : null,
@@ -46,8 +46,8 @@
     const text = make("p", { class: "text", dir: "auto" });
     for (const [piece, key] of found.pieces)
       text.append(key ? make("mark", null, piece) : piece);
-    section.append(text);
-    return section;
+    box.append(text);
+    return box;
   }
 
   function pair(row) {
@@ -70,7 +70,7 @@
 
   function answered(one) {
     const kind = one.verdict === "right" || one.verdict === "wrong" ? one.verdict : "none";
-    return make("section", { class: `chain ${kind}`, "aria-label": one.method },
+    return make("div", { class: `chain ${kind}`, role: "group", "aria-label": one.method },
       make("h4", null, bdi(one.method)),
       said([
         verdict(one.verdict),

@@ -42,6 +42,7 @@ def render(page: Page) -> str:
         sections=[one for one in SECTIONS if any(getattr(page, field) for field in one[2].split())],
         plots=all_plots(page),
         figures=data.figures(page),
+        score_rows=data.score_rows(page),
         pair_rows=data.pair_rows(page),
         outcome_rows=data.outcome_rows(page),
         first=data.FIRST,
@@ -59,7 +60,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.filters.update(
         percent=wording.percent, number=wording.number, count=wording.count, interval=wording.interval,
-        points=wording.points, line=line, difference=data.difference,
+        points=wording.points, chance=wording.chance, line=line,
     )  # fmt: skip
     environment.globals.update(
         svg=lambda plot: Markup(inline(plot)),
@@ -78,7 +79,7 @@ def _finalize(value: Any) -> Any:
 
 
 def _text(name: str) -> str:
-    """A file of this package, with what could end its element refused: it is ours, and must stay as it is."""
+    """A file of this package."""
     return resources.files(_PACKAGE).joinpath(name).read_text(encoding="utf-8")
 
 

@@ -22,6 +22,11 @@ def interval(low: float | None, high: float | None) -> str:
     return "–" if low is None or high is None else f"{percent(low).removesuffix(' %')} to {percent(high)}"
 
 
+def chance(p: float | None) -> str:
+    """A p value; a dash where there is none."""
+    return "< 0.001" if p is not None and p < 0.001 else number(p, 2)
+
+
 def points(difference: float) -> str:
     """A difference of shares in percentage points, with its sign."""
     return f"{100 * difference:+.1f}".replace("-", "\u2212")
