@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from editctl.answers.conclusion import CANONICAL, find_conclusion
-from editctl.records import Alignment, Span, WeightedSpan
+from editctl.records import Alignment, DualChain, Span, WeightedSpan
 from editctl.words import is_number, joined, touching, word_spans
 
 Control = Literal["none", "random", "numbers", "conclusion", "all"]
@@ -95,6 +95,12 @@ def weigh(key_spans: Sequence[Span], text: str, key_weight: float, other_weight:
     return (*spans, (0, len(text), other_weight)) if other_weight else spans
 
 
+def same_reason(dual: DualChain) -> str:
+    """Why two chains without an edit between them are no pair: the same text, or nothing that the alignment counts."""
+    same = dual.right is not None and dual.wrong is not None and dual.right.text == dual.wrong.text
+    return "same-text" if same else "no-key-steps"
+
+
 def pair_fault(alignment: Alignment, *, max_key_ratio: float, min_similarity: float) -> str | None:
     """Why an alignment can't teach a difference, or None when it can."""
     dual, edits = alignment.dual, alignment.edits
@@ -105,7 +111,7 @@ def pair_fault(alignment: Alignment, *, max_key_ratio: float, min_similarity: fl
     if dual.reason:
         return dual.reason
     if not edits.distance:
-        return "same-text"
+        return same_reason(dual)
     if max(edits.key_ratio) > max_key_ratio:
         return "over-max-key-ratio"
     return "under-min-similarity" if edits.similarity < min_similarity else None

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from editctl.align.aligner import Aligner, aligner_for, check_choice, token_aligner
 from editctl.align.edits import align_texts
-from editctl.align.stage import TOGETHER, Figures, align, quantiles
+from editctl.align.stage import TOGETHER, Figures, align, outcome_of, quantiles
 from editctl.align.units import words
 from editctl.errors import UsageError
 from editctl.jsonl import FieldError, UniqueIds
-from editctl.records import Alignment
+from editctl.keysteps import pair_fault
+from editctl.records import Alignment, Chain, DualChain, Question
 from tests.support_models import byte_level, pair, sentence_pieces, word_pieces
 
 PIECES = ["Step 1: ", "add 2 ", "keep 4. ", "é", "数", "’", "don't ", "🙂", "e\u0301", "(A)", "3.5 ", "\n", "so ", "."]
@@ -34,7 +35,7 @@ def aligner_of(unit: str, match: str, tokenizer: str = "byte-level") -> Aligner:
 
 KINDS = [
     *itertools.product(["word"], ["units", "steps"], ["byte-level"]),
-    ("step", "units", "byte-level"),
+    *itertools.product(["step"], ["units", "steps"], ["byte-level"]),
     *itertools.product(["token"], ["units", "steps"], MAKERS),
 ]
 
@@ -100,7 +101,6 @@ def test_more_pairs_than_are_aligned_at_once_come_out_in_order() -> None:
         ("step", "m", "units", "takes no --tokenizer"),
         ("token", None, "units", "needs --tokenizer"),
         ("word", None, "step", "did you mean steps?"),
-        ("step", None, "steps", "--match steps is for words or tokens"),
     ],
 )
 def test_what_does_not_go_together_is_told(unit: str, tokenizer: str | None, match: str, said: str) -> None:
@@ -169,3 +169,20 @@ def test_many_ids_are_held_in_little_memory() -> None:
     for number in (0, count // 2, count - 1):
         with pytest.raises(FieldError):
             ids.add(f"question {number}")
+
+
+def test_what_only_stands_elsewhere_is_no_key_step_and_is_said_to_be_none() -> None:
+    right = "Add 2 and get 4. Double it and get 8. Take off 1 and get 7. So 7."
+    wrong = "Double it and get 8. Add 2 and get 4. Take off 1 and get 7. So 7."
+    one = dual_of(right, wrong)
+    (plain,), (first,) = (list(align([one], aligner_for("word", None, match))) for match in ("units", "steps"))
+    assert outcome_of(plain) == "pair"
+    assert first.edits is not None
+    assert (first.edits.distance, outcome_of(first)) == (0, "no-key-steps")
+    assert pair_fault(first, max_key_ratio=1.0, min_similarity=0.0) == "no-key-steps"
+
+
+def dual_of(right: str, wrong: str) -> DualChain:
+    """A dual chain of these texts."""
+    chains = [Chain(text=text, answer=None, origin="given") for text in (right, wrong)]
+    return DualChain(question=Question(id="q", question="?"), right=chains[0], wrong=chains[1], teacher=None)

@@ -82,7 +82,7 @@ def changed(**facts: Any) -> Alignment:
         (replace(pair(), dual=replace(pair().dual, wrong=None), edits=None), "no-wrong-chain"),
         (replace(pair(), edits=None), "no-wrong-chain"),
         (pair(reason="same-answer"), "same-answer"),
-        (changed(distance=0), "same-text"),
+        (changed(distance=0), "no-key-steps"),
         (changed(key_ratio=(0.1, 0.61)), "over-max-key-ratio"),
         (changed(key_ratio=(0.61, 0.1)), "over-max-key-ratio"),
         (changed(key_ratio=(0.6, 0.6)), None),

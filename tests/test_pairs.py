@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from editctl.align.aligner import aligner_for
 from editctl.align.pairs import PairReader
 from editctl.align.stage import align
-from editctl.align.units import words
 from editctl.jsonl import FieldError
 from editctl.rows import alignment_from_row, alignment_to_row, dual_to_row
 from tests.support_models import pair
@@ -100,7 +100,7 @@ def test_our_own_rows_come_back_as_they_were() -> None:
 def test_aligned_rows_are_aligned_again() -> None:
     row = alignment_to_row(pair())
     row["edits"]["right"] = [[0, 1]]
-    (alignment,) = align([PairReader().convert(row)], words, "word")
+    (alignment,) = align([PairReader().convert(row)], aligner_for("word"))
     assert alignment_to_row(alignment) == alignment_to_row(pair())
     assert alignment_from_row(alignment_to_row(alignment)) == alignment
 

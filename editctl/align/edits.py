@@ -33,37 +33,32 @@ def edits_of_keys(
     sides: tuple[Units, Units], keys: Keys, unit: str, tokenizer: str | None, match: Match = "units"
 ) -> Edits:
     """The record of an alignment, from the places of the key units of both sides."""
-    distance, right, wrong = keys
-    return make_edits(
-        distance,
-        (len(right), len(wrong)),
-        (len(sides[0].values), len(sides[1].values)),
-        (_spans(sides[0], right), _spans(sides[1], wrong)),
-        (unit, tokenizer, match),
-    )
+    lengths = len(sides[0].values), len(sides[1].values)
+    spans = _spans(sides[0], keys[1]), _spans(sides[1], keys[2])
+    return make_edits(keys, lengths, spans, unit=unit, tokenizer=tokenizer, match=match)
 
 
 def make_edits(
-    distance: int,
-    keys: tuple[int, int],
+    keys: Keys,
     lengths: tuple[int, int],
     spans: tuple[tuple[Span, ...], tuple[Span, ...]],
-    how: tuple[str, str | None, Match],
+    *,
+    unit: str,
+    tokenizer: str | None,
+    match: Match = "units",
 ) -> Edits:
-    """The record of an alignment.
-
-    `keys` and `lengths` count the key units and all units of each side; `how` is unit, tokenizer and way of matching.
-    """
+    """The record of an alignment. `lengths` are the units of each side, `spans` its key spans."""
+    distance, key_right, key_wrong = keys
     longest = max(lengths)
     return Edits(
-        unit=how[0],
-        tokenizer=how[1],
+        unit=unit,
+        tokenizer=tokenizer,
         right=spans[0],
         wrong=spans[1],
         distance=distance,
         similarity=round(1 - distance / longest, 4) if longest else 1.0,
-        key_ratio=(_ratio(keys[0], lengths[0]), _ratio(keys[1], lengths[1])),
-        match=how[2],
+        key_ratio=(_ratio(key_right, lengths[0]), _ratio(key_wrong, lengths[1])),
+        match=match,
     )
 
 
@@ -71,9 +66,15 @@ def key_units(right: Sequence[object], wrong: Sequence[object]) -> Keys:
     """Distance, and the positions of the key units of each side, ascending."""
     # rapidfuzz compares hashes of what is no character or small number: numbers make that exact.
     numbers: dict[object, int] = {}
-    sides: Any = [[numbers.setdefault(value, len(numbers)) for value in values] for values in (right, wrong)]
-    swapped = comes_first(wrong, right)
-    steps: Any = Levenshtein.editops(*reversed(sides) if swapped else sides).as_list()
+    first = [numbers.setdefault(value, len(numbers)) for value in right]
+    second = [numbers.setdefault(value, len(numbers)) for value in wrong]
+    return key_places(first, second, swapped=comes_first(wrong, right))
+
+
+def key_places(right: Any, wrong: Any, *, swapped: bool) -> Keys:
+    """As `key_units`, of units that are numbers already. `swapped`: the wrong side comes first."""
+    sides = (wrong, right) if swapped else (right, wrong)
+    steps: Any = Levenshtein.editops(*sides).as_list()
     first = [source for tag, source, _ in steps if tag != "insert"]
     second = [target for tag, _, target in steps if tag != "delete"]
     return (len(steps), second, first) if swapped else (len(steps), first, second)
@@ -93,5 +94,5 @@ def _spans(units: Units, keys: Sequence[int]) -> tuple[Span, ...]:
     return joined([units.spans[key] for key in keys])
 
 
-def _ratio(keys: int, length: int) -> float:
-    return round(keys / length, 4) if length else 0.0
+def _ratio(keys: Sequence[int], length: int) -> float:
+    return round(len(keys) / length, 4) if length else 0.0

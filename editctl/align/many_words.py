@@ -6,10 +6,12 @@ ASCII is read as an ASCII one of its kind; texts with characters that join other
 are left to the regular expression.
 """
 
+import re
 import unicodedata
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from string import digits
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,8 @@ _NUMBERED = 1 << 63
 """ASCII characters leave the highest bit free: it marks a number."""
 _KEPT = np.array([(1 << 8 * length) - 1 for length in range(_PACKED)] + [(1 << 64) - 1], dtype=np.uint64)
 _APOSTROPHE = ord("'")
+_LETTERS = re.compile(rb"[A-Za-z]*")
+_UNDECIDED = {*digits, "_", "\x0e"}
 _SEPARATORS = np.array([chr(code) in ".,:/" for code in range(128)])
 _LETTER, _DIGIT, _SIGN, _SPACE = "a0( "
 _ALONE = "\x0e"
@@ -124,24 +128,27 @@ def _marks(codes: Any) -> _Marks:
 def _starts(marks: _Marks) -> tuple[Any, Any]:
     """Where words begin, as (C,) truth values, and the places whose neighbourhood this does not decide."""
     starting = ~marks.space & ~(marks.run & marks.before)
-    blocks = np.flatnonzero(marks.digit & ~_shifted(marks.digit))
-    plain = ~marks.before[blocks]
+    digits = np.flatnonzero(marks.digit)
+    first = digits[~marks.digit[digits - 1]]
+    plain = ~marks.run[first - 1]
     """Whether each block of digits is a number, not the end of a word such as `x2`."""
 
     def of_number(places: Any) -> Any:
         """Whether the digit at each place belongs to a number."""
-        return plain[np.searchsorted(blocks, places, side="right") - 1]
+        return plain[np.searchsorted(first, places, side="right") - 1]
 
-    turns = np.flatnonzero(marks.run & ~marks.digit & _shifted(marks.digit))
-    starting[turns[of_number(turns - 1)]] = True
-    between = np.flatnonzero(~marks.run & _shifted(marks.digit) & _ahead(marks.digit))
-    separators = between[_SEPARATORS[marks.codes[between]]]
-    _join(starting, separators[of_number(separators - 1)])
-    quotes = np.flatnonzero((marks.codes == _APOSTROPHE) & marks.before & _ahead(marks.letter))
+    last = digits[~marks.digit[digits + 1]]
+    number = of_number(last)
+    turns = last[number & marks.run[last + 1]] + 1
+    starting[turns] = True
+    after = last[number] + 1
+    separators = after[_SEPARATORS[marks.codes[after]]]
+    _join(starting, separators[marks.digit[separators + 1]])
+    quotes = np.flatnonzero((marks.codes == _APOSTROPHE) & marks.before)
+    quotes = quotes[marks.letter[quotes + 1] | (marks.codes[quotes + 1] == ord(_ALONE))]
     inside = ~marks.digit[quotes - 1]
-    numbers = np.flatnonzero(~inside)
-    if numbers.size:
-        inside[numbers] = ~of_number(quotes[numbers] - 1)
+    if not inside.all():
+        inside[~inside] = ~of_number(quotes[~inside] - 1)
     quotes = quotes[inside]
     _join(starting, quotes)
     return starting, _doubtful(marks, quotes)
@@ -154,12 +161,10 @@ def _join(starting: Any, places: Any) -> None:
 
 
 def _doubtful(marks: _Marks, quotes: Any) -> Any:
-    """Apostrophes inside a word behind which not only letters follow, as in `don't_1`."""
-    alone = marks.codes == ord(_ALONE)
-    others = np.flatnonzero(~marks.letter)
-    after = others[np.searchsorted(others, quotes + 1)]
-    first = np.flatnonzero((marks.codes == _APOSTROPHE) & marks.before & _ahead(alone))
-    return np.concatenate((quotes[(marks.run | alone)[after]], first))
+    """Apostrophes inside a word behind which not only ASCII's letters follow, as in `don't_1`."""
+    blob = marks.codes.tobytes()
+    ends = (_LETTERS.match(blob, quote + 1).end() for quote in quotes.tolist())  # type: ignore[union-attr]
+    return quotes[np.array([chr(blob[end]) in _UNDECIDED for end in ends], dtype=bool)]
 
 
 def _shifted(marks: Any) -> Any:

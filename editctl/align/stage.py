@@ -10,6 +10,7 @@ from typing import Any
 
 from editctl.align.aligner import Aligner
 from editctl.answers.conclusion import find_conclusion
+from editctl.keysteps import same_reason
 from editctl.records import Alignment, DualChain, Edits, Span
 
 TOGETHER = 128
@@ -121,7 +122,7 @@ def outcome_of(alignment: Alignment) -> str:
         return "no-right-chain"
     if dual.wrong is None:
         return "no-wrong-chain"
-    return dual.reason or ("same-text" if alignment.edits and not alignment.edits.distance else "pair")
+    return dual.reason or (same_reason(dual) if alignment.edits and not alignment.edits.distance else "pair")
 
 
 def _overlap(spans: Sequence[Span], start: int, end: int) -> int:

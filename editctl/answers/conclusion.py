@@ -140,11 +140,22 @@ def _opening_pattern(opening: str) -> re.Pattern[str]:
 
 
 def _canonical(text: str, limit: int, opening: str) -> Conclusion | None:
-    words = opening.split()
-    # Much faster than the pattern, of which this is the beginning; letter case has no oddities in ASCII.
-    begin = text.lower().find(words[0].lower()) if words and text.isascii() else 0
-    found = _opening_pattern(opening).search(text, begin, limit) if words and begin >= 0 else None
+    found = _first_opening(text, limit, opening) if opening.strip() else None
     return found and _conclude(text, found.start(), found.end(), limit, "canonical")
+
+
+def _first_opening(text: str, limit: int, opening: str) -> re.Match[str] | None:
+    pattern = _opening_pattern(opening)
+    if not text.isascii():
+        return pattern.search(text, 0, limit)
+    # Letter case has no oddities in ASCII, and finding the first word alone is many times as fast as the pattern.
+    lowered, word = text.lower(), opening.split()[0].lower()
+    at = lowered.find(word)
+    while at >= 0:
+        if found := pattern.match(text, at, limit):
+            return found
+        at = lowered.find(word, at + 1)
+    return None
 
 
 def _so(text: str, limit: int) -> Conclusion | None:
