@@ -21,6 +21,7 @@ _AS_WRITTEN, _ESCAPED = (
 )
 # JSON itself escapes the controls below the space only: these are DEL, C1, separators and marks of direction.
 _ACTING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_PLAIN = bytes(range(32, 127))
 _LONGEST = 2.0**63
 
 
@@ -179,8 +180,9 @@ def dumps_read(row: Mapping[str, Any]) -> bytes:
         data = orjson.dumps(row)
     except orjson.JSONEncodeError:
         return dumps(row).encode()
-    if data.isascii():
-        return data if b"\x7f" not in data else data.replace(b"\x7f", b"\\u007f")
+    odd = data.translate(None, _PLAIN)
+    if not odd or not _ACTING.search(odd.decode()):
+        return data
     return _ACTING.sub(lambda found: f"\\u{ord(found[0]):04x}", data.decode()).encode()
 
 

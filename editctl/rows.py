@@ -77,6 +77,7 @@ def question_from(row: Row, own_keys: set[str]) -> Question:
     fields = Fields(row)
     name, text = fields.text("id"), fields.text("question")
     task, answer, kind, description = fields.texts_or_null(_OWN_TEXTS)
+    unknown = row.keys() - _KNOWN - own_keys
     return Question(
         id=name,
         question=text,
@@ -85,7 +86,7 @@ def question_from(row: Row, own_keys: set[str]) -> Question:
         kind=kind,
         description=description,
         choices=fields.optional_texts("choices"),
-        extra={key: value for key, value in row.items() if key not in _KNOWN and key not in own_keys},
+        extra={key: value for key, value in row.items() if key in unknown} if unknown else {},
     )
 
 

@@ -61,10 +61,14 @@ class Figures:
         if edits is None or dual.wrong is None or dual.right is None:
             return
         group = (dual.question.task or "-", dual.wrong.mistake or dual.wrong.origin)
-        self.similarity[group][edits.similarity] += 1
-        self.key_ratio[group][edits.key_ratio[0]] += 1
-        self.key_ratio_wrong[group][edits.key_ratio[1]] += 1
-        self.largest_key_ratio[max(edits.key_ratio)] += 1
+        right, wrong = edits.key_ratio
+        for values, value in (
+            (self.similarity[group], edits.similarity),
+            (self.key_ratio[group], right),
+            (self.key_ratio_wrong[group], wrong),
+            (self.largest_key_ratio, max(right, wrong)),
+        ):
+            values[value] = values.get(value, 0) + 1  # a counter asks Python for each value it does not hold
         self._conclusion(dual.right.text, edits)
 
     def _conclusion(self, text: str, edits: Edits) -> None:

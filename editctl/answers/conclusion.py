@@ -51,6 +51,10 @@ _RUN_ON = re.compile(
     r"|(?:Human|User|Assistant|System)[*_]*+:|#+[ \t*]*+(?:Question|Problem|Instruction|Human|User|Input)\b)"
 )
 _TURN = re.compile(r"<(?:\|[\w ]{1,40}+\|>|/s>|(?:start|end)_of_turn>)|\[/?INST\]")
+_TURN_SIGNS = ("<|", "</s>", "_of_turn>", "INST]")
+"""What `_TURN` can't match without: found many times as fast."""
+_ODD_CASE = "\u0130\u0131\u017f\u212a"
+"""What a pattern without letter case takes for a letter of ASCII."""
 _ANSWER_IS = re.compile(
     r"\banswer(?:[ *_]+(?:choice|option))?(?:[ *_]+to[ ]+(?:the|this)[ ]+(?:question|problem))?[*_]*"
     r"(?:,?[ ]+(?:therefore|thus|then|hence),?)?"
@@ -127,7 +131,7 @@ def _answer_part(conclusion: Conclusion) -> str:
 def _searched_until(text: str) -> int:
     line = next((match for match in _RUN_ON.finditer(text) if text[: match.start()].strip()), None)
     limit = line.start() if line else len(text)
-    if "<" not in text and "[" not in text:
+    if not any(sign in text for sign in _TURN_SIGNS):
         return limit
     turn = next((match for match in _TURN.finditer(text, 0, limit) if text[: match.start()].strip()), None)
     return turn.start() if turn else limit
@@ -146,9 +150,9 @@ def _canonical(text: str, limit: int, opening: str) -> Conclusion | None:
 
 def _first_opening(text: str, limit: int, opening: str) -> re.Match[str] | None:
     pattern = _opening_pattern(opening)
-    if not text.isascii():
+    if not (text.isascii() or (opening.isascii() and not any(odd in text for odd in _ODD_CASE))):
         return pattern.search(text, 0, limit)
-    # Letter case has no oddities in ASCII, and finding the first word alone is many times as fast as the pattern.
+    # Finding the first word alone is many times as fast as the pattern.
     lowered, word = text.lower(), opening.split()[0].lower()
     at = lowered.find(word)
     while at >= 0:

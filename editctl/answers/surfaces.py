@@ -61,9 +61,9 @@ def settle(surface: str) -> str:
 
 def visible(text: str) -> str:
     """The text as a reader sees it: without terminal escapes, other controls, and marks that have no width."""
-    if text.isascii() and not text.encode().translate(None, _SHOWN):  # most texts, and much faster
-        return text
-    return _UNSEEN.sub("", text)
+    odd = text.encode("utf-8", "surrogatepass").translate(None, _SHOWN)
+    # Most texts hold nothing odd, and looking at the odd alone is much faster than looking at all of the text.
+    return _UNSEEN.sub("", text) if odd and _UNSEEN.search(odd.decode("utf-8", "surrogatepass")) else text
 
 
 def seen_places(text: str) -> list[int]:
