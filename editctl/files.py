@@ -125,7 +125,8 @@ class OutputFile:
         self.committed = False
         self.place = Path(os.path.realpath(path))
         """Where the rows end up, for an output that is no stream."""
-        self.is_stream = path == STDIO or (self.place.exists() and not self.place.is_file() and not self.place.is_dir())
+        there = Path(path)  # not its real path: that of /dev/stdout may be no path at all
+        self.is_stream = path == STDIO or (there.exists() and not there.is_file() and not there.is_dir())
         self._temporary: Path | None = None
         self._raw: Any = self._open_stream() if self.is_stream else self._open_beside()
         self._zip = packer(self._raw, path)

@@ -66,7 +66,7 @@ class Lineage:
 
     def add_input(self, name: str, sha256: str | None) -> Manifest | None:
         """Note an input; returns the manifest of the run that made it, where it is known."""
-        parent = find(sha256) if sha256 else None
+        parent = find(sha256, name) if sha256 else None
         self.inputs.append({"name": name, "sha256": sha256, "made_by": parent})
         return parent
 
@@ -103,10 +103,20 @@ def save(manifest: Manifest, sha256: str, beside: Path | None) -> None:
     write_text(place, text)
 
 
-def find(sha256: str) -> Manifest | None:
-    """The manifest of the bytes with this hash, where this machine made them."""
+def find(sha256: str, name: str | None = None) -> Manifest | None:
+    """The manifest of the bytes with this hash: the one beside the file of that name, or by hash on this machine.
+
+    Two commands may have written the same bytes; by hash only the later one is known.
+    """
+    near = _read(beside(Path(name))) if name else None
+    if near and any(one.get("sha256") == sha256 for one in near.get("outputs") or () if isinstance(one, dict)):
+        return near
+    return _read(_place(sha256))
+
+
+def _read(place: Path) -> Manifest | None:
     try:
-        manifest = json.loads(_place(sha256).read_text(encoding="utf-8"))
+        manifest = json.loads(place.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return manifest if isinstance(manifest, dict) else None

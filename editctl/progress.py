@@ -186,7 +186,8 @@ class Bar:
         if self.total:
             left = spent / max(self.done, 1) * (self.total - self.done)
             line += f"/{self.total}, {_clock(left)} left"
-        return f"{line}, {self.done / max(spent, 1e-9):.3g}/s  {self.fields}".rstrip()
+        rate = self.done / max(spent, 1e-9)
+        return f"{line}, {rate:{',.0f' if rate >= 100 else '.3g'}}/s  {self.fields}".rstrip()
 
 
 def _clock(seconds: float) -> str:

@@ -64,7 +64,7 @@ class QuestionReader:
         found = stage_of(row)
         if found is not None:
             raise FieldError(None, f"holds {found}; questions are needed here")
-        row = self._renamed(row)
+        row = self.renamed(row)
         names = {ours: self._name(row, ours) for ours in ALIASES}
         fields = Fields(row)
         text = self._question_text(fields, names)
@@ -84,8 +84,8 @@ class QuestionReader:
             extra=_extra(row, {*names.values(), *ALIASES}),
         )
 
-    def _renamed(self, row: Row) -> Row:
-        """Apply --map: `ours=theirs` moves the value of `theirs`."""
+    def renamed(self, row: Row) -> Row:
+        """Apply --map: `ours=theirs` moves the value of `theirs`. Raises FieldError where the row lacks that."""
         row = dict(row)
         for ours, theirs in self.mapping.items():
             if theirs not in row:

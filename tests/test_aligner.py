@@ -145,7 +145,7 @@ def test_limits_count_the_pairs_beyond_them() -> None:
     assert edits is not None
     ratio = max(edits.key_ratio)
     over = figures.render()["limits"]["over_max_key_ratio"]
-    assert over == {name: int(ratio > float(name)) for name in ("0.25", "0.5", "0.75")}
+    assert over == {name: int(ratio > float(name)) for name in ("0.2", "0.3", "0.5")}
 
 
 @given(st.lists(st.text(max_size=3), max_size=40))

@@ -238,3 +238,9 @@ def test_a_whole_output_takes_the_place_of_what_was_kept_of_it(tmp_path: Path) -
         else:
             target.set_aside()
     assert names(tmp_path) == ["out.jsonl"]
+
+
+def test_dev_stdout_in_a_pipe_is_a_stream() -> None:
+    code = "from editctl.files import OutputFile; out = OutputFile('/dev/stdout'); out.write('row'); out.commit()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "row\n", "")

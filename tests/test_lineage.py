@@ -159,4 +159,21 @@ def test_manifest_of_damaged_state_is_no_manifest(cli: Cli, place: Path, own_sta
     for path in own_state.rglob("*.json"):
         path.write_text("{")
     assert cli("align", "dual.jsonl", "-o", "a.jsonl").code == 0
-    assert ancestry(manifest("a.manifest.json")) == ["align"]
+    assert ancestry(manifest("a.manifest.json")) == ["align", "gen-dual"], "the manifest beside the file is whole"
+    Path("dual.manifest.json").write_text("{")
+    assert cli("align", "dual.jsonl", "-o", "b.jsonl").code == 0
+    assert ancestry(manifest("b.manifest.json")) == ["align"]
+
+
+def test_another_command_that_writes_the_same_bytes_does_not_change_what_made_a_file(cli: Cli, place: Path) -> None:
+    assert cli("gen-dual", "q.jsonl", "-t", "bad.py:Good", "-o", "dual.jsonl").code == 0
+    for source, target, unit in (
+        ("dual.jsonl", "word.jsonl", "word"),
+        ("dual.jsonl", "step.jsonl", "step"),
+        ("step.jsonl", "again.jsonl", "word"),
+        ("word.jsonl", "last.jsonl", "step"),
+    ):
+        assert cli("align", source, "--unit", unit, "-o", target).code == 0
+    assert Path("word.jsonl").read_bytes() == Path("again.jsonl").read_bytes()
+    made = manifest("last.manifest.json")["inputs"][0]["made_by"]
+    assert (made["options"]["unit"], made["inputs"][0]["name"]) == ("word", "dual.jsonl")

@@ -114,3 +114,31 @@ def test_our_own_rows_without_a_difference_get_the_reason() -> None:
 def test_our_own_reason_stays() -> None:
     row = {**dual_to_row(pair().dual), "wrong": None, "reason": "attempts"}
     assert PairReader().convert(row).reason == "attempts"
+
+
+def test_names_of_ones_own_are_mapped() -> None:
+    reader = PairReader(("right=good", "wrong=bad", "question=asked"))
+    found = reader.convert({"asked": "1 + 1?", "good": "It is 2.", "bad": "It is 3.", "note": "kept"})
+    assert found.right is not None
+    assert found.wrong is not None
+    assert (found.question.question, found.right.text, found.wrong.text) == ("1 + 1?", "It is 2.", "It is 3.")
+    assert found.question.extra == {"note": "kept"}
+
+
+def test_a_mapped_field_that_is_missing_is_told_for_our_own_rows_too() -> None:
+    with pytest.raises(FieldError, match="is missing") as caught:
+        PairReader(("question=asked",)).convert(dual_to_row(pair().dual))
+    assert caught.value.field == "asked"
+
+
+def test_conversations_are_read() -> None:
+    turns = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "1 + 1?"}]
+    sides = {name: [{"role": "assistant", "content": text}] for name, text in (("chosen", "2."), ("rejected", "3."))}
+    found = PairReader().convert({"prompt": turns, **sides})
+    assert found.right is not None
+    assert (found.question.question, found.question.description, found.right.text) == ("1 + 1?", "Be short.", "2.")
+
+
+def test_a_conversation_in_which_nobody_asks_is_refused() -> None:
+    with pytest.raises(FieldError, match="without a turn of the role user"):
+        PairReader().convert({"prompt": [{"role": "system", "content": "x"}], "chosen": "a", "rejected": "b"})

@@ -71,7 +71,7 @@ def aligner_for(unit: str, tokenizer: str | None = None, match: Match = "units")
 def check_choice(unit: str, tokenizer: str | None, match: str) -> None:
     """Raises UsageError for a unit, a tokenizer and a way of matching that don't go together."""
     if unit not in UNITS:
-        raise UsageError(f"unknown unit {unit!r}; {near_misses(unit, UNITS)}")
+        raise UsageError(f"--unit: unknown unit {unit!r}; {near_misses(unit, UNITS)}")
     if match not in MATCHES:
         raise UsageError(f"--match: unknown way {match!r}; {near_misses(match, MATCHES)}")
     if unit == "token" and not tokenizer:

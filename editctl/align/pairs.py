@@ -17,7 +17,8 @@ class PairReader:
     """Turns rows into dual chains."""
 
     def __init__(self, mapping: tuple[str, ...] = ()) -> None:
-        self._questions = QuestionReader(mapping, need_answer=False)
+        self._names = QuestionReader(mapping) if mapping else None
+        self._questions = QuestionReader(need_answer=False)
 
     def convert(self, row: Row) -> DualChain:
         """Raises FieldError where the row is no pair, or its id was given before."""
@@ -27,6 +28,8 @@ class PairReader:
 
     def read(self, row: Row) -> DualChain:
         """As `convert`, but the id may have been given before. Raises FieldError where the row is no pair."""
+        if self._names is not None:
+            row = self._names.renamed(row)
         return self._given(row) if self._is_foreign(row) else self._own(row)
 
     def claim(self, identifier: str) -> None:
@@ -59,12 +62,23 @@ class PairReader:
         fields = Fields(row)
         texts = [_text(fields, name) for name in (right_name, wrong_name)]
         rest = {key: value for key, value in row.items() if key not in (right_name, wrong_name, *DUAL_KEYS)}
-        question = self._questions.convert(rest)
+        question = self._questions.convert(_asked(rest))
         right, wrong = (_given_chain(text, question) for text in texts)
         if question.answer is None and right is not None:
             question = replace(question, answer=right.answer)
         dual = DualChain(question=question, right=right, wrong=wrong, teacher=fields.optional_text("teacher"))
         return replace(dual, reason=pair_fault(dual))
+
+
+def _asked(row: Row) -> Row:
+    """A row whose prompt is chat turns, with the last user's turn as its question and the system's as description."""
+    turns = row.get("prompt")
+    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
+        return row
+    said: dict[object, object] = {turn.get("role"): turn.get("content") for turn in turns}
+    if "user" not in said:
+        raise FieldError("prompt", "is a conversation without a turn of the role user")
+    return {**row, "prompt": said["user"], "description": row.get("description", said.get("system"))}
 
 
 def _text(fields: Fields, name: str) -> str | None:

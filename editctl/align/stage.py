@@ -15,8 +15,8 @@ from editctl.records import Alignment, DualChain, Edits, Span
 
 TOGETHER = 128
 """Pairs that are aligned at once."""
-KEY_RATIO_LIMITS = (0.25, 0.5, 0.75)
-SIMILARITY_LIMITS = (0.25, 0.5, 0.75)
+KEY_RATIO_LIMITS = (0.2, 0.3, 0.5)
+SIMILARITY_LIMITS = (0.5, 0.7, 0.8)
 """Limits that are tried on every pair, so that a recipe's `max-key-ratio` and `min-similarity` can be chosen."""
 
 Values = Counter[float]

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from editctl.progress import Talk
     from editctl.records import Alignment
 
+_OF_EXPORTS = ("recipe", "recipe_option", "prompt_style", "gap", "max_length")
+"""Options that mean nothing without --format."""
 Dual = Annotated[
     str | None,
     typer.Argument(metavar="DUAL", help="Dual chains, or right/wrong or chosen/rejected pairs; - for stdin."),
@@ -64,7 +66,8 @@ def align(
     values = dict(context.params)
     values["unit"] = unit or ("token" if tokenizer else "word")
     talk = talk_of(quiet, verbose, no_color)
-    with Session("align", values, talk, allow_partial=allow_partial) as session:
+    told = {name: value for name, value in values.items() if format or name not in _OF_EXPORTS}
+    with Session("align", told, talk, allow_partial=allow_partial) as session:
         _run(session, talk, values)
 
 

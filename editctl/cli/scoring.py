@@ -168,7 +168,7 @@ def _made_by(source: "InputFile") -> dict[str, Any]:
     from editctl.manifest import find
 
     place = Path(source.path)
-    return (find(sha256_of(place)) if place.is_file() else None) or {}
+    return (find(sha256_of(place), source.path) if place.is_file() else None) or {}
 
 
 def _rows(source: "InputFile") -> Any:

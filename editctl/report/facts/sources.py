@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 from editctl.errors import InputError
 from editctl.files import InputFile, sha256_of
 from editctl.jsonl import Row, locate, read_rows
-from editctl.manifest import Manifest, beside, find
+from editctl.manifest import Manifest, find
 from editctl.models import RUN_FILE, run_facts
 from editctl.rows import stage_of
 from editctl.slots import SLOTS
@@ -122,20 +122,8 @@ def kind_of(name: str, path: str) -> Kind:
 
 
 def manifest_of(path: str, sha256: str) -> Manifest | None:
-    """The manifest of a file: by its hash, else beside it where that is the manifest of these bytes."""
-    found = find(sha256)
-    return found if found is not None else _beside(Path(path), sha256)
-
-
-def _beside(path: Path, sha256: str) -> Manifest | None:
-    import json
-
-    try:
-        found = json.loads(beside(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    outputs = mappings(found.get("outputs")) if isinstance(found, dict) else []
-    return found if any(one.get("sha256") == sha256 for one in outputs) else None
+    """The manifest of a file: the one beside it where that is of these bytes, else by its hash."""
+    return find(sha256, path)
 
 
 def is_known_empty(path: str, sha256: str) -> bool:
