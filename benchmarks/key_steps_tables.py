@@ -6,6 +6,7 @@ from typing import Any
 
 Figures = Mapping[str, Any]
 PLAIN, SLIP, ALL = "none", "slip", "slip and consequences"
+_MATCHES = ("units", "steps")
 _MARK = re.compile(r"<!-- table: (?P<name>[\w ]+) -->\n.*?<!-- end of table -->", re.DOTALL)
 
 
@@ -18,6 +19,7 @@ def render(result: Figures) -> dict[str, str]:
         "sides": _sides,
         "controls": _controls,
         "disturbances": _disturbances,
+        "precision": _precision,
         "disturbances by task": _by_task,
         "key ratio": lambda found: _bands(found["key_ratio"], "key ratio"),
         "similarity": lambda found: _bands(found["similarity"], "similarity"),
@@ -113,6 +115,15 @@ def _disturbances(result: Figures) -> str:
     return table(["unit", *_COMPARED], rows, 2)
 
 
+def _precision(result: Figures) -> str:
+    rows = []
+    for name, one in result["disturbances"]["all, word"].items():
+        rows.append([name, *(share(one[match][truth]["precision"]) for truth in (SLIP, ALL) for match in _MATCHES)])
+    head = ["told differently", "slip: precision, units", "precision, steps", "with consequences: precision, units",
+            "precision, steps"]  # fmt: skip
+    return table(head, rows)
+
+
 def _by_task(result: Figures) -> str:
     rows = []
     for name, found in result["disturbances"].items():
@@ -131,7 +142,7 @@ def _compared(disturbance: str, one: Figures) -> list[str]:
     shown = [disturbance]
     for truth in (SLIP, ALL):
         gain = one["gain"][truth]
-        shown += [f"{one[match][truth]['f1'][0]:.3f}" for match in ("units", "steps")]
+        shown += [f"{one[match][truth]['f1'][0]:.3f}" for match in _MATCHES]
         shown.append(f"{gain[0]:+.3f} [{gain[1]:+.3f}, {gain[2]:+.3f}]")
     return shown
 

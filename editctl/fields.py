@@ -92,7 +92,7 @@ class Fields:
             return None
         if not isinstance(value, dict):
             raise self._fail(key, f"must be an object or null, not {_kind(value)}")
-        return Fields(value, f"{self.prefix}{key}.")
+        return Fields(value, self.prefix + key + ".")
 
     def one_of(self, key: str, allowed: Sequence[str]) -> Any:
         """One of a few words."""

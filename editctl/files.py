@@ -16,30 +16,14 @@ from types import TracebackType
 from typing import Any, BinaryIO, cast
 
 from editctl.errors import EditctlError, InputError, UsageError
+from editctl.hashing import HashedFile, HashingReader
 from editctl.packing import packer, unpacked, unpacking_errors
 
 STDIO = "-"
+_AT_ONCE = 1 << 19
+"""Bytes that a group of lines has at most, besides a line that is longer."""
 PARTIAL = ".partial"
 """Ending of what an interrupted run keeps."""
-
-
-class HashingReader(io.RawIOBase):
-    """Passes bytes through and hashes them."""
-
-    def __init__(self, raw: BinaryIO) -> None:
-        self.raw = raw
-        self.sha256 = hashlib.sha256()
-        self.at_end = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self.raw.read1(len(buffer)) if hasattr(self.raw, "read1") else self.raw.read(len(buffer))
-        self.sha256.update(data)
-        self.at_end = not data
-        buffer[: len(data)] = data
-        return len(data)
 
 
 class InputFile:
@@ -62,14 +46,43 @@ class InputFile:
         try:
             for number, data in enumerate(self._bytes, 1):
                 # Decoded line by line: a decoder over the whole stream reads ahead and would blame another line.
-                line = data.decode("utf-8-sig" if number == 1 else "utf-8")
-                yield number, line[:-2] + "\n" if line.endswith("\r\n") else line
-        except UnicodeDecodeError as error:
-            raise InputError(f"is no UTF-8 text ({error.reason})", file=self.name, line=number) from error
+                yield self._decoded(number, data)
         except unpacking_errors(self.path) as error:
             raise InputError(f"can't be unpacked: {error}", file=self.name, line=number + 1) from error
         finally:
             self.close()
+
+    def line_groups(self) -> Iterator[list[tuple[int, str]]]:
+        """As `lines`, as many at a time as one read gives: what has come is never kept waiting for what has not.
+
+        Raises:
+            InputError: as `lines`.
+        """
+        number = 0
+        begun: list[bytes] = []
+        read1 = cast(Any, self._bytes).read1
+        try:
+            while data := read1(_AT_ONCE):
+                begun.append(data)
+                if b"\n" not in data:
+                    continue
+                *whole, rest = b"".join(begun).split(b"\n")
+                begun = [rest]
+                yield [self._decoded(at, line + b"\n") for at, line in enumerate(whole, number + 1)]
+                number += len(whole)
+            if last := b"".join(begun):
+                yield [self._decoded(number + 1, last)]
+        except unpacking_errors(self.path) as error:
+            raise InputError(f"can't be unpacked: {error}", file=self.name, line=number + 1) from error
+        finally:
+            self.close()
+
+    def _decoded(self, number: int, data: bytes) -> tuple[int, str]:
+        try:
+            line = data.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"is no UTF-8 text ({error.reason})", file=self.name, line=number) from error
+        return number, line[:-2] + "\n" if line.endswith("\r\n") else line
 
     def read(self) -> bytes:
         """All bytes, unpacked. Raises InputError for what is no whole archive."""
@@ -134,12 +147,12 @@ class OutputFile:
     def _open_stream(self) -> BinaryIO:
         if self.path != STDIO:
             with disk_errors(self.path):
-                return cast(BinaryIO, _HashedFile(Path(self.path).open("wb"), self.digest))
+                return cast(BinaryIO, HashedFile(Path(self.path).open("wb"), self.digest))
         if sys.stdout is None:
             raise UsageError("stdout is closed; name a file with -o")
         return sys.stdout.buffer
 
-    def _open_beside(self) -> "_HashedFile":
+    def _open_beside(self) -> "HashedFile":
         if self.place.is_dir():
             raise UsageError(f"{self.path}: is a folder; name a file")
         if not self.place.parent.is_dir():
@@ -147,7 +160,7 @@ class OutputFile:
         temporary = self.place.with_name(f".{self.place.name}.{os.getpid()}.tmp")
         _sweep(self.place)
         try:
-            opened = _HashedFile(temporary.open("wb"), self.digest)
+            opened = HashedFile(temporary.open("wb"), self.digest)
         except OSError as error:
             raise UsageError(f"{self.path}: can't be written: {error.strerror}; name another place") from error
         self._temporary = temporary
@@ -215,35 +228,6 @@ def hush() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class _HashedFile(io.RawIOBase):
-    """A binary file that hashes what is written, compressed or not."""
-
-    def __init__(self, file: BinaryIO, digest: Any) -> None:
-        self.file = file
-        self.digest = digest
-
-    def write(self, data: Any) -> int:
-        self.digest.update(data)
-        return self.file.write(data)
-
-    def flush(self) -> None:
-        self.file.flush()
-
-    def close(self) -> None:
-        if not self.file.closed:
-            try:
-                self.file.flush()
-                _sync(self.file.fileno())
-            finally:
-                self.file.close()
-
-    def fileno(self) -> int:
-        return self.file.fileno()
-
-    def writable(self) -> bool:
-        return True
-
-
 def _sweep(place: Path) -> None:
     """Remove what killed processes left beside an output. Raises UsageError where a living one is at work on it."""
     for left in place.parent.glob(f".{glob.escape(place.name)}.*.tmp"):
@@ -269,14 +253,6 @@ def is_alive(process: int) -> bool:
     except (OSError, OverflowError):
         pass
     return True
-
-
-def _sync(descriptor: int) -> None:
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EROFS):  # pipes and devices know no fsync
-            raise
 
 
 class disk_errors(contextlib.AbstractContextManager[None]):

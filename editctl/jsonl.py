@@ -79,9 +79,9 @@ def _plain_row(line: str) -> Row | None:
     """
     try:
         row = orjson.loads(line)
-    except orjson.JSONDecodeError:
+        return row if isinstance(row, dict) and _is_exact(row) else None
+    except (orjson.JSONDecodeError, RecursionError):
         return None
-    return row if isinstance(row, dict) and _is_exact(row) else None
 
 
 def _is_exact(value: Any) -> bool:
@@ -180,6 +180,8 @@ def dumps_read(row: Mapping[str, Any]) -> bytes:
         data = orjson.dumps(row)
     except orjson.JSONEncodeError:
         return dumps(row).encode()
+    if data.isascii() and b"\x7f" not in data:
+        return data
     odd = data.translate(None, _PLAIN)
     if not odd or not _ACTING.search(odd.decode()):
         return data

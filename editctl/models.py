@@ -102,7 +102,7 @@ def load(
     quietly()
     fault = ""
     try:
-        base = _base_of(Path(spec)) if adapted else _absolute(spec)
+        base = base_of(Path(spec)) if adapted else _absolute(spec)
         words = spec if not adapted or (Path(spec) / "tokenizer_config.json").is_file() else base
         fault = hub_fault(base)
         more = {"trust_remote_code": trust_remote_code, "local_files_only": bool(fault)}
@@ -112,7 +112,7 @@ def load(
         model = _four_bit(kind, base, device, more) if four_bit else _whole(kind, base, more, weights)
         if adapted:
             model = _with_adapter(model, spec, weights)
-    except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError, InputError) as error:
         raise _not_loaded(spec, "student", fault if isinstance(error, OSError) else "", error) from error
     model = model.to(device) if weights and not four_bit else model
     return Student(spec, model, tokenizer, "pretrained", ("start",) if adapted else ())
@@ -166,9 +166,17 @@ def _four_bit(kind: Any, base: str, device: str, more: dict[str, Any]) -> Any:
     return kind.from_pretrained(base, quantization_config=quantisation, device_map={"": device}, **more)
 
 
-def _base_of(folder: Path) -> str:
-    """The model an adapter was trained on."""
-    return _absolute(json.loads((folder / ADAPTER_FILE).read_text(encoding="utf-8"))["base_model_name_or_path"])
+def base_of(folder: Path) -> str:
+    """The model an adapter was trained on. Raises InputError where its settings can't be read or don't tell."""
+    place = folder / ADAPTER_FILE
+    try:
+        found = json.loads(place.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"can't be read: {error}", file=str(place)) from error
+    base = found.get("base_model_name_or_path") if isinstance(found, dict) else None
+    if not base or not isinstance(base, str):
+        raise InputError("names no base_model_name_or_path", file=str(place))
+    return _absolute(base)
 
 
 def _absolute(spec: str) -> str:
@@ -201,7 +209,7 @@ def reads_apart(spec: str) -> bool:
         return False
     folder = Path(spec)
     try:
-        base = _base_of(folder) if (folder / ADAPTER_FILE).is_file() else spec
+        base = base_of(folder) if (folder / ADAPTER_FILE).is_file() else spec
         config = AutoConfig.from_pretrained(base, local_files_only=bool(hub_fault(base)))
     except (OSError, ValueError, ImportError, KeyError):
         return False

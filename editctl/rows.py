@@ -20,6 +20,7 @@ from editctl.records import (
     Question,
     Reject,
     Runner,
+    Step,
     VerdictName,
 )
 
@@ -127,14 +128,22 @@ def chains_from_row(row: Row) -> DualChain:
 
 def alignment_to_row(alignment: Alignment) -> Row:
     """An alignment as it is written."""
+    row = alignment_for_json(alignment)
+    if row["edits"] is not None:
+        row["edits"] |= {side: list(map(list, row["edits"][side])) for side in ("right", "wrong")}
+    return row
+
+
+def alignment_for_json(alignment: Alignment) -> Row:
+    """As `alignment_to_row`, with spans as tuples, which JSON writes as lists."""
     edits = alignment.edits
     row = dual_row(alignment.dual)
     row["edits"] = edits and {
         "unit": edits.unit,
         "tokenizer": edits.tokenizer,
         "match": edits.match,
-        "right": list(map(list, edits.right)),
-        "wrong": list(map(list, edits.wrong)),
+        "right": edits.right,
+        "wrong": edits.wrong,
         "distance": edits.distance,
         "similarity": edits.similarity,
         "key_ratio": {"right": edits.key_ratio[0], "wrong": edits.key_ratio[1]},
@@ -201,6 +210,19 @@ def reject_to_row(reject: Reject) -> Row:
     row = question_row(reject.question)
     row |= {key: getattr(reject, key) for key in REJECT_KEYS}
     return {**row, **reject.question.extra}
+
+
+def reject_from_row(row: Row) -> Reject:
+    """A reject as `gen-dual` writes it. Raises FieldError where the row is none."""
+    refuse_other_stage(row, "rejects")
+    fields = Fields(row)
+    return Reject(
+        question=question_from(row, set(REJECT_KEYS)),
+        step=fields.one_of("step", get_args(Step)),
+        reason=fields.text("reason"),
+        attempts=fields.whole("attempts"),
+        completion=fields.optional_text("completion"),
+    )
 
 
 def _chain_row(chain: Chain | None) -> Row | None:

@@ -11,8 +11,10 @@ from editctl.records import Span
 
 _LINE_BREAK = r"[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]"
 _CLOSERS = r"[*_`\"'”’»)\]」』）]*+"
+# A run of marks is tried from its first one only: from each of them would take the square of its length.
 _STOP = regex.compile(
-    rf"(?P<line>{_LINE_BREAK}+)|(?P<wide>[。！？｡]++[」』）”’\"]*+)|(?P<mark>[.!?…]++){_CLOSERS}(?=\s|\Z)"
+    rf"(?P<line>{_LINE_BREAK}+)|(?P<wide>[。！？｡]++[」』）”’\"]*+)"
+    rf"|(?<![.!?…])(?P<mark>[.!?…]++){_CLOSERS}(?=\s|\Z)"
 )
 _NAMED = r"(?i:step|part|case|point|stage|phase|rule|premise|statement|move|swap|round|clue|fact|option|item|question)"
 _ENUMERATOR = regex.compile(

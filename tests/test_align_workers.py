@@ -1,5 +1,6 @@
 """Several processes write what one would have written; faults are told as one would tell them."""
 
+import gc
 import json
 import os
 import queue
@@ -15,7 +16,12 @@ from typing import Any
 import psutil
 import pytest
 
+from editctl.align import workers
+from editctl.align.aligner import aligner_for
+from editctl.align.lines import Line, LineAligner
 from editctl.align.stage import TOGETHER
+from editctl.align.workers import Setup
+from editctl.errors import EditctlError
 from editctl.rows import dual_to_row
 from tests.support_cli import lines
 from tests.support_models import byte_level, pair
@@ -110,16 +116,68 @@ def test_rows_that_come_slowly_are_not_kept_waiting(tmp_path: Path) -> None:
     with process:
         assert process.stdin is not None
         came = _lines_of(process)
-        for number, row in enumerate(rows(4)):
-            process.stdin.write(json.dumps(row) + "\n")
-            process.stdin.flush()
-            if number != 1:  # two quick rows are followed by a group of two
-                assert json.loads(came.get(timeout=120))["id"] == f"q{max(number - (number == 2), 0)}"
-            if number == 2:
-                assert json.loads(came.get(timeout=120))["id"] == "q2"
-            time.sleep(0.5)
+        content = rows(310)
+        process.stdin.write(lines(content[:300]))
+        process.stdin.flush()
+        for number, row in enumerate(content):
+            if number >= 300:
+                process.stdin.write(json.dumps(row) + "\n")
+                process.stdin.flush()
+            assert json.loads(came.get(timeout=120))["id"] == row["id"]
         process.stdin.close()
     assert process.returncode == 0
+
+
+def setup(*, is_stream: bool = False, tokenizer: str | None = None) -> Setup:
+    """Words of a file, or tokens."""
+    unit = "token" if tokenizer else "word"
+    return Setup(name="f", is_stream=is_stream, mapping=(), unit=unit, tokenizer=tokenizer, match="units")
+
+
+def groups(content: list[dict[str, Any]], size: int = 3) -> list[list[Line]]:
+    """Rows as groups of numbered lines."""
+    numbered = list(enumerate(lines(content).splitlines(keepends=True), 1))
+    return [numbered[begin : begin + size] for begin in range(0, len(numbered), size)]
+
+
+@pytest.mark.parametrize(("is_stream", "apart"), [(False, 4), (True, 0)])
+def test_large_files_are_shared_out_unasked_and_streams_are_not(
+    is_stream: bool, apart: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Any] = []
+
+    def in_processes(rest: Any, own: LineAligner, *_: Any) -> Any:
+        for group in rest:
+            taken.append(group)
+            yield own.rows(group)
+
+    monkeypatch.setattr(workers, "WORTH_IT", 6)
+    monkeypatch.setattr(workers, "_processors", lambda: 2)
+    monkeypatch.setattr(workers, "_in_processes", in_processes)
+    own = LineAligner("f", (), aligner_for("word"))
+    done = list(workers.done_in_order(groups(rows(18)), own, setup(is_stream=is_stream), 0))
+    assert sum(one.rows for one in done) == 18
+    assert len(taken) == apart
+
+
+def test_rows_without_ids_are_left_to_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_in_processes", None)
+    own = LineAligner("f", (), aligner_for("word"))
+    own.rows([(1, '{"question": "1?", "right": "It is 2.", "wrong": "It is 3."}')])
+    done = list(workers.done_in_order(groups(rows(6)), own, setup(), 2))
+    assert sum(one.rows for one in done) == 6
+
+
+def test_a_worker_that_dies_is_one_clear_line(tmp_path: Path) -> None:
+    own = LineAligner("f", (), aligner_for("word"))
+    with pytest.raises(EditctlError, match=r"a worker process died .*--workers 1"):
+        list(workers.done_in_order(groups(rows(6)), own, setup(tokenizer=str(tmp_path / "none")), 2))
+
+
+def test_the_collector_is_left_as_it_was() -> None:
+    before = gc.get_threshold()
+    list(workers.done_in_order(groups(rows(3)), LineAligner("f", (), aligner_for("word")), setup(), 1))
+    assert gc.get_threshold() == before
 
 
 def _lines_of(process: "subprocess.Popen[str]") -> "queue.Queue[str]":

@@ -147,6 +147,19 @@ def test_filters_and_order(show: Show) -> None:
     shown.cards_are([one.id for one in reversed(ordered)][:5])
 
 
+def test_the_smallest_key_ratio_finds_pairs_of_exactly_that(show: Show) -> None:
+    exact = [
+        support_pages.pair(
+            number, right=support_pages.chain(support_pages.RIGHT, "A", "teacher", number / 100), wrong=None
+        )
+        for number in range(101)
+    ]
+    shown = show(dataclasses.replace(full_page(), pairs=tuple(exact), pairs_total=101))
+    for least in (29, 57, 58, 99):
+        shown.page.locator("#pairs").get_by_label("Key ratio from").fill(str(least))
+        shown.found("pairs", f"{101 - least} of 101 pairs found")
+
+
 def test_verdicts_of_outcomes(show: Show) -> None:
     shown = show()
     verdicts = shown.page.locator("#outcomes").get_by_label("Verdicts")

@@ -11,7 +11,7 @@ from editctl.records import Alignment
 from editctl.student import question_prompt
 from editctl.tokens import Codec
 from tests.support_cli import Cli, lines, read, shell
-from tests.support_exports import export, exported, noted, write_pairs
+from tests.support_exports import PAGE, blocks, export, exported, noted, write_pairs
 from tests.support_models import byte_level, pair, pairs, with_chat
 from tests.support_recipes import lacking
 
@@ -33,6 +33,12 @@ def test_pairs_for_trl(cli: Cli, tmp_path: Path) -> None:
     assert first == {"id": "q0", "task": "add", "prompt": PROMPT, "chosen": f" {RIGHT}", "rejected": f" {WRONG}"}
     assert second["id"] == "q1"
     assert exported(cli, tmp_path, "--format", "trl", "--no-gap")[0]["chosen"] == RIGHT
+
+
+def test_the_page_shows_a_row_that_its_commands_write(tmp_path: Path) -> None:
+    commands = blocks()["trl.sh"].splitlines()[:2]
+    shell("\n".join(commands), tmp_path)
+    assert (tmp_path / "pairs.jsonl").read_text(encoding="utf-8").splitlines()[0] in PAGE.read_text(encoding="utf-8")
 
 
 def test_turns_for_trl(cli: Cli, tmp_path: Path) -> None:

@@ -165,6 +165,21 @@ def test_trained_characters_by_hand(spans: list[WeightedSpan], trained: list[str
     assert parts(told("ab  cd ef", *spans)) == trained
 
 
+def test_parts_that_share_a_space_or_touch_are_one() -> None:
+    assert parts(told("we add a b c", (7, 8, 1.0), (9, 10, 1.0))) == [" a b "]
+    assert parts(told("we add a  b c", (7, 8, 1.0), (10, 11, 1.0))) == [" a  b "]
+    assert parts(told("we add a   b c", (7, 8, 1.0), (11, 12, 1.0))) == [" a ", " b "]
+
+
+@given(st.text(alphabet="ab  .", min_size=1, max_size=20), st.sets(st.integers(0, 19)))
+def test_parts_do_not_overlap(target: str, places: set[int]) -> None:
+    found = told(target, *((place, place + 1, 1.0) for place in sorted(places) if place < len(target)))
+    details = found["messages"][1]["train_detail"] if found else []
+    assert all(one["end_offset"] + 1 < other["begin_offset"] for one, other in pairwise(details))
+    trained = {at for one in details for at in range(one["begin_offset"], one["end_offset"] + 1)}
+    assert {place for place in places if place < len(target) and not target[place].isspace()} <= trained
+
+
 def test_no_part_ends_behind_the_text() -> None:
     assert parts(told("ab ", (1, 2, 1.0))) == ["b "]
     assert told("ab", (0, 2, -1.0), end_weight=1.0) is None

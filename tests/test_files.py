@@ -244,3 +244,33 @@ def test_dev_stdout_in_a_pipe_is_a_stream() -> None:
     code = "from editctl.files import OutputFile; out = OutputFile('/dev/stdout'); out.write('row'); out.commit()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "row\n", "")
+
+
+@given(st.lists(st.sampled_from([b"a", b"\n", b"\r\n", "é".encode(), b"", b"x" * 9, b"\n\n"]), max_size=12))
+def test_lines_in_groups_are_the_lines(tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes]) -> None:
+    path = tmp_path_factory.mktemp("groups") / "f.txt"
+    path.write_bytes(b"".join(pieces))
+    expected = list(InputFile(str(path)).lines())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("editctl.files._AT_ONCE", 4)
+        source = InputFile(str(path))
+        assert [line for group in source.line_groups() for line in group] == expected
+        assert source.sha256() == sha256_of(path)
+
+
+@pytest.mark.parametrize("ending", [".gz", ".zst"])
+def test_packed_lines_come_in_groups_too(tmp_path: Path, ending: str) -> None:
+    path = str(tmp_path / f"f.jsonl{ending}")
+    target = OutputFile(path)
+    for number in range(5):
+        target.write(f"line {number}")
+    target.commit()
+    assert [text for group in InputFile(path).line_groups() for _, text in group] == [f"line {n}\n" for n in range(5)]
+
+
+def test_a_group_names_the_line_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "f.txt"
+    path.write_bytes(b"a\nb\n\xff\n")
+    with pytest.raises(InputError, match="is no UTF-8 text") as caught:
+        list(InputFile(str(path)).line_groups())
+    assert "line 3" in str(caught.value)

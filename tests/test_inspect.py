@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -332,6 +333,18 @@ def test_rows_come_through_a_pipe(tmp_path: Path) -> None:
     summary, codes = outcome.out.splitlines()
     assert (codes, outcome.err) == ("0 0 0", "")
     assert json.loads(summary)["questions"] == 20
+
+
+def test_the_page_shows_what_the_trainers_view_prints(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "inspect.md").read_text(encoding="utf-8")
+    command = (
+        "editctl gen-dual 'toy:chain?n=20' -t oracle | editctl align | editctl inspect -r edit -s tiny --limit 2\n"
+    )
+    _, _, behind = page.partition(f"{command}```\n\n```text\n")
+    printed = shell(command.replace(" | ", " -q | "), tmp_path).out
+    parts = re.split(r"^ *\.\.\.\n", behind.partition("```")[0], flags=re.MULTILINE)
+    assert len(parts) == 3
+    assert [part for part in parts if part not in printed] == []
 
 
 def test_the_reader_may_go_away(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`editctl inspect` on a real terminal: pagers, pagers that are quit, colours, Ctrl-C; and `| head`."""
 
+import os
 import re
 import signal
 import stat
@@ -45,6 +46,23 @@ def test_the_pager_gets_all_with_colours(folder: Path) -> None:
 def test_what_less_is_told_already_stays(folder: Path) -> None:
     pager = script(folder, 'echo "LESS=$LESS"; cat > /dev/null')
     assert Terminal("inspect", "few.jsonl", folder=folder, PAGER=pager, LESS="S").end().out == "LESS=S\n"
+
+
+@pytest.mark.parametrize("pager", [None, "less", "less -S"])
+@pytest.mark.parametrize("own", [None, "", "-i"])
+def test_less_shows_colours_whatever_it_is_told_else(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, pager: str | None, own: str | None
+) -> None:
+    for name in ("PAGER", "LESS"):
+        monkeypatch.delenv(name, raising=False)
+    (folder / "bin").mkdir()
+    less = folder / "bin" / "less"
+    less.write_text('#!/bin/sh\necho "$*"; cat >/dev/null\n')
+    less.chmod(0o755)
+    more = {name: text for name, text in (("PAGER", pager), ("LESS", own)) if text is not None}
+    path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    done = Terminal("inspect", "few.jsonl", folder=folder, PATH=path, **more).end()
+    assert done.out.split() == [*(pager or "less").split()[1:], "-R"]
 
 
 @pytest.mark.parametrize("view", [(), ("-r", "edit")])

@@ -163,3 +163,12 @@ def test_the_fast_writer_writes_the_same_row(row: dict[str, Any]) -> None:
 def test_the_fast_writer_spells_texts_as_the_careful_one() -> None:
     row = {"text": 'é数\x7f\u2028\u202e\x9b\x1b\ud800"\\/', "number": 12, "spans": [(1, 2)]}
     assert dumps_read(row) == dumps(row).encode()
+
+
+def test_a_control_in_plain_text_is_escaped_by_the_fast_writer_too() -> None:
+    assert dumps_read({"text": "a\x7fb"}) == b'{"text":"a\\u007fb"}' == dumps({"text": "a\x7fb"}).encode()
+
+
+def test_rows_nested_deeply_are_read() -> None:
+    row = parse_row('{"deep":' + "[" * 400 + "]" * 400 + "}", "f", 1)
+    assert loads(dumps_read(row).decode()) == row

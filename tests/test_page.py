@@ -17,10 +17,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from editctl.report.page.data import embedded
-from editctl.report.page.model import Distribution, Page, TrainedView
+from editctl.report.page.data import embedded, figures, pair_rows
+from editctl.report.page.model import Distribution, Funnel, FunnelStep, Page, TrainedView
 from editctl.report.page.render import SECTIONS, render
-from editctl.report.page.tokens import runs
+from editctl.report.page.tokens import runs, strongest_weights
 from editctl.report.page.visible import deep, line, middle, tail, visible
 from editctl.report.page.wording import chance, count, interval, number, percent
 from tests import support_pages
@@ -90,6 +90,33 @@ def test_full_page_has_every_section_in_order(whole: Element) -> None:
     (html,) = whole.all("html")
     assert html.attributes["lang"] == "en"
     assert [one.tag for one in whole.all() if one.tag in ("header", "main", "footer")] == ["header", "main", "footer"]
+
+
+def test_the_figure_of_pairs_is_of_those_that_differ() -> None:
+    steps = [("questions", 9), ("pairs", 7), ("aligned pairs that differ", 5)]
+    funnel = Funnel(name="a", steps=tuple(FunnelStep(label=label, count=count) for label, count in steps))
+    page = Page(title="", version="", made="", funnels=(funnel,), pairs_total=9, pairs=(support_pages.pair(1),) * 9)
+    assert [(one.value, one.detail) for one in figures(page)] == [
+        ("9", "a"),
+        ("5", "right and wrong chains that differ"),
+    ]
+    before = dataclasses.replace(page, funnels=(dataclasses.replace(funnel, steps=funnel.steps[:2]),))
+    assert [one.value for one in figures(before)] == ["9", "7"]
+
+
+def test_questions_of_several_funnels_are_called_by_none_of_them() -> None:
+    one = Funnel(name="first", steps=(FunnelStep(label="questions", count=9),))
+    same = dataclasses.replace(one, name="second")
+    other = dataclasses.replace(one, steps=(FunnelStep(label="questions", count=8),))
+    for funnels, detail in (((one, same), ""), ((one, other), "first")):
+        page = Page(title="", version="", made="", funnels=funnels)
+        assert [figure.detail for figure in figures(page)] == [detail]
+
+
+def test_losses_say_what_their_parts_are(whole: Element) -> None:
+    (section,) = whole.all("section", id="training")
+    text = " ".join(section.text.split())
+    assert "the loss takes each token times its weight and divides by the stage's normaliser" in text
 
 
 def test_summary_tells_the_figures_a_reader_wants_first(whole: Element) -> None:
@@ -370,3 +397,30 @@ def test_one_weight_is_told_once_and_its_sign_at_every_run() -> None:
     (part,) = parse(render(dataclasses.replace(EMPTY, trained=trained))).all("section", id="trained")
     assert "5 weighted \u22120.025, 2 cut" in part.text
     assert [one.text for one in part.all("span", class_="weight")][2:] == ["\u2212"] * 2
+
+
+def test_strength_goes_by_the_strongest_weight_of_the_stage() -> None:
+    views = [(stage, support_pages.example("right", weight)) for stage, weight in (("a", 1.0), ("a", 3.0), ("b", 0.5))]
+    trained = tuple(TrainedView(run="r", stage=stage, examples=(view,)) for stage, view in views)
+    assert strongest_weights(trained) == {("r", "a"): 3.0, ("r", "b"): 0.5}
+    assert strongest_weights((TrainedView(run="r", stage="c", examples=()),)) == {("r", "c"): 0.0}
+
+
+class Compared(str):
+    """A text that counts how often it is compared."""
+
+    times = 0
+
+    def __eq__(self, other: object) -> bool:
+        Compared.times += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+
+def test_many_pairs_are_not_compared_each_with_each() -> None:
+    pairs = tuple(dataclasses.replace(support_pages.pair(0), id=Compared(f"q{number}")) for number in range(300))
+    Compared.times = 0
+    rows = pair_rows(dataclasses.replace(EMPTY, pairs=(*pairs, support_pages.pair(1), support_pages.pair(1))))
+    assert len({row["link"] for row in rows}) == 302
+    assert Compared.times < 30_000

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from editctl.report.page import ridges
 from editctl.report.page.drawing import COLOURS, SERIES, Plot, distinct, slug
 from editctl.report.page.funnels import gone, kept
 from editctl.report.page.losses import smoothed
@@ -168,3 +169,22 @@ def test_what_a_step_loses_is_never_less_than_nothing() -> None:
     assert [kept(steps, place) for place in range(5)] == [None, 0.4, 1.5, 0.0, None]
     other = (*steps, FunnelStep(label="stage", count=5, after="10"))
     assert (gone(other, 5), kept(other, 5)) == (5, 0.5)
+
+
+def test_of_many_groups_the_largest_are_drawn_and_all_stand_in_the_table() -> None:
+    most = ridges.MOST
+    groups = [
+        dataclasses.replace(support_pages.distribution(f"t{number:03}", "m"), n=1000 + number * 7 % 100)
+        for number in range(100)
+    ]
+    whole = dataclasses.replace(support_pages.distribution("all", "all"), n=1)
+    (plot,) = ridges.distribution_plots((whole, *groups))
+    labels = [text.get_text().split(" (")[0] for text in plot.figure.axes[0].get_yticklabels()]
+    largest = {one.task for one in groups if one.n >= 1100 - most}
+    assert labels == ["all", *(one.task for one in groups if one.task in largest)]
+    assert len(labels) == most + 1
+    assert len(plot.rows) == 101
+    assert f"The {most} largest of 100 groups" in plot.caption
+    (few,) = ridges.distribution_plots((whole, *groups[:most]))
+    assert len(few.figure.axes[0].get_yticklabels()) == most + 1
+    assert "largest" not in few.caption

@@ -88,7 +88,8 @@ def test_dual_chains_are_aligned_as_align_does_it(work: Path) -> None:
     assert page.notes == (
         "labelled.jsonl holds dual chains without an alignment; they were aligned in words for this report",
     )
-    assert list(steps(page.funnels[0])) == ["questions", "with a right chain", "pairs"]
+    assert page.funnels[0].steps == aligned.funnels[0].steps
+    assert list(steps(page.funnels[0])) == ["questions", "with a right chain", "pairs", "aligned pairs that differ"]
     assert dict(page.funnels[0].costs)["labels: calls"] == "20"
 
 
@@ -102,6 +103,17 @@ def test_pairs_of_plain_texts_are_taken(tmp_path: Path) -> None:
     assert [pair.outcome for pair in page.pairs] == ["same-text", "pair"] * 2
     assert {pair.mistake for pair in page.pairs} == {"given"}
     check_sums(page.funnels[0])
+    assert list(steps(page.funnels[0]).values()) == [4, 4, 4, 2]
+    assert lost(page.funnels[0].steps[3]) == {"same-text": 2}
+
+
+def test_pairs_of_a_dual_file_that_do_not_differ_are_lost(work: Path) -> None:
+    rows = read(work / "dual.jsonl")
+    rows[2]["wrong"]["text"] = rows[2]["right"]["text"]
+    (work / "other.jsonl").write_text(lines(rows))
+    (funnel,) = page_of(work, "other.jsonl").funnels
+    check_sums(funnel)
+    assert lost(funnel.steps[3]) == {"same-text": 1}
 
 
 def test_a_pipe_is_read_once_for_everything(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +134,7 @@ def test_without_manifests_the_rows_are_counted(work: Path) -> None:
     page = page_of(work, "dual.jsonl", "dual.rejects.jsonl")
     (funnel,) = page.funnels
     check_sums(funnel)
-    assert list(steps(funnel).values()) == [24, 22, 20]
+    assert list(steps(funnel).values()) == [24, 22, 20, 20]
     assert lost(funnel.steps[1]) == {"rectify other-answer": 2}
     assert lost(funnel.steps[2]) == {"same-text": 2}
     (alone,) = page_of(work, "aligned.jsonl").funnels
@@ -221,7 +233,7 @@ def test_a_run_whose_tokenizer_or_recipe_is_gone_is_told_without_what_the_traine
 
 
 def test_a_partial_input_is_told_on_top_and_not_refused(work: Path) -> None:
-    for place in (work / "state/manifests").glob("*/*.json"):
+    for place in (work / "aligned.manifest.json", *(work / "state/manifests").glob("*/*.json")):
         text = place.read_text()
         if json.loads(text)["command"] == "align":
             place.write_text(text.replace('"complete"', '"partial"', 1))

@@ -98,7 +98,8 @@ def evaluated(folder: Path, name: str, student: str, letters: str, **more: Any) 
     place = folder / name
     place.write_text(place.read_text() + "\n" * len(student))  # so that no two files are of the same bytes
     sha256 = hashlib.sha256(place.read_bytes()).hexdigest()
-    manifest = {"command": "eval", "options": {"student": student}, "student_run": {"recipe": "edit", **more}}
+    run = {"recipe": "edit", **more}
+    manifest = {"command": "eval", "status": "complete", "options": {"student": student}, "student_run": run}
     outputs = [{"name": name, "sha256": sha256}]
     (folder / f"{place.stem}.manifest.json").write_text(json.dumps({**manifest, "outputs": outputs}))
 
@@ -161,3 +162,22 @@ def test_what_is_no_other_seed_of_the_same_is_not_pooled(tmp_path: Path) -> None
     assert list(dict.fromkeys(row.method for row in page.scores)) == ["edit (2 seeds)", "edit-1", "edit-3", "twin"]
     alone = page_of(tmp_path, "p0.jsonl", pool=True)
     assert "--pool: no two predictions are of runs (given too) that differ in nothing but the seed" in alone.notes
+
+
+@pytest.mark.parametrize("other", [{}, {"sha256": "other"}, {"question": "Else?"}, {"id": "q9"}], ids=str)
+def test_seeds_are_pooled_where_data_and_questions_are_the_same(tmp_path: Path, other: dict[str, str]) -> None:
+    for number in range(2):
+        own = other if number else {}
+        lineage = {"inputs": [{"name": "aligned.jsonl", "sha256": own.get("sha256", "same")}]}
+        run_file(tmp_path, f"edit-{number}", seed=number, run={"recipe": "edit"}, lineage=lineage)
+        evaluated(tmp_path, f"p{number}.jsonl", f"edit-{number}", "rw", stages=[])
+        rows = [json.loads(text) for text in (tmp_path / f"p{number}.jsonl").read_text().split("\n") if text]
+        rows[0] |= {key: value for key, value in own.items() if key in rows[0]}
+        place = tmp_path / f"p{number}.jsonl"
+        place.write_text(lines(rows) + "\n" * number)
+        manifest = json.loads((tmp_path / f"p{number}.manifest.json").read_text())
+        manifest["outputs"][0]["sha256"] = hashlib.sha256(place.read_bytes()).hexdigest()
+        (tmp_path / f"p{number}.manifest.json").write_text(json.dumps(manifest))
+    page = page_of(tmp_path, "edit-0", "edit-1", "p0.jsonl", "p1.jsonl", pool=True)
+    methods = {row.method for row in page.scores}
+    assert methods == ({"edit-0", "edit-1"} if other else {"edit (2 seeds)"})

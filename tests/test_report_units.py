@@ -123,6 +123,10 @@ def test_a_sample_is_drawn_from_the_whole_of_a_file(rows: list[str]) -> None:
     assert sum(number < 100 for number in numbers) >= 8
 
 
+def test_a_sample_forgets_groups_that_have_nothing_in_it() -> None:
+    assert len(sample_of([f"group {number:03}" for number in range(500)], 7).groups) == 7
+
+
 def test_a_sample_says_what_it_left_out() -> None:
     assert sample_of(["a"] * 5, 5).note("--pairs") is None
     told = sample_of(["a"] * 4000, 400).note("--pairs")

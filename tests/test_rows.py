@@ -26,6 +26,7 @@ from editctl.rows import (
     stage_of,
 )
 from tests.support_cli import aligned_rows, dual, dual_rows, prediction_rows, questions, reject_rows
+from tests.support_models import pair
 
 TEXT = st.text()
 MAYBE = st.none() | TEXT
@@ -214,3 +215,12 @@ def test_numbers_are_taken_as_they_are_written() -> None:
     row = {**dual_rows(1)[0], "id": 7, "answer": 4.5, "choices": [1, "b"]}
     question = dual_from_row(row).question
     assert (question.id, question.answer, question.choices) == ("7", "4.5", ("1", "b"))
+
+
+@pytest.mark.parametrize("key", ["task", "answer", "kind", "description"])
+def test_half_characters_are_refused_in_every_text(key: str) -> None:
+    row = dual_to_row(pair().dual)
+    row[key] = "half \ud83d"
+    with pytest.raises(FieldError, match="half a surrogate pair") as caught:
+        dual_from_row(row)
+    assert caught.value.field == key

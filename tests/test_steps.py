@@ -6,14 +6,16 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from editctl.align import steps as by_steps
 from editctl.align.steps import key_units_by_steps, matched_steps, steps
 from editctl.align.units import Cutter, Units, token_cutter, words
-from editctl.steps import label_span, step_spans
+from editctl.steps import _STOP, label_span, step_spans
 from tests.support_models import byte_level
 from tests.support_toys import FAMILIES, worked
 
@@ -101,6 +103,14 @@ def test_steps_lie_in_order_and_hold_every_character(text: str) -> None:
     assert not text[reached:].strip()
 
 
+def test_a_run_of_marks_is_tried_from_its_first_one_only() -> None:
+    for run in ("!!!!", "...", "…", "?!.…"):
+        assert [place for place in range(len(run)) if _STOP.match(run + ' "', place)] == [0]
+    marks = "!" * 200_000
+    assert step_spans(marks + "x") == ((0, 200_001),)
+    assert step_spans(f"a{marks} B") == ((0, 200_001), (200_002, 200_003))
+
+
 @given(st.lists(PIECES, max_size=30).map("".join))
 def test_a_label_stands_at_the_beginning_of_its_step(text: str) -> None:
     for step in step_spans(text):
@@ -181,8 +191,7 @@ def test_tokens_are_the_same_with_and_without_the_space_before() -> None:
     assert ["".join(side).strip() for side in flagged("Step 1: 6 + 8 = 14.", "6 + 8 = 15.\n", cut)] == ["14", "15"]
 
 
-@given(chains(), chains())
-def test_sides_are_consistent(right: str, wrong: str) -> None:
+def check_consistent(right: str, wrong: str) -> None:
     """What is not key, and no numbering, is the same words on both sides; edits are the larger count of key units."""
     sides = words(right), words(wrong)
     edits, *keys = key_units_by_steps((right, wrong), sides)
@@ -196,6 +205,11 @@ def test_sides_are_consistent(right: str, wrong: str) -> None:
         rest.append(Counter(units.values[at] for at in set(range(len(units.values))) - set(side) - labels))
     assert rest[0] == rest[1]
     assert edits == max(map(len, keys)) <= max(len(side.values) for side in sides)
+
+
+@given(chains(), chains())
+def test_sides_are_consistent(right: str, wrong: str) -> None:
+    check_consistent(right, wrong)
 
 
 @pytest.mark.parametrize("cut", [words, steps, token_cutter(byte_level())], ids=["word", "step", "token"])
@@ -216,8 +230,8 @@ def test_equal_texts_have_no_key_units(text: str) -> None:
         assert key_units_by_steps((text, text), (cut(text), cut(text))) == (0, [], [])
 
 
-@given(chains(), chains())
-def test_each_step_is_matched_once(right: str, wrong: str) -> None:
+def check_matched_once(right: str, wrong: str) -> None:
+    """Each step of either side at most once."""
     found = matched_steps(right, wrong)
     for side, text in enumerate((right, wrong)):
         own = [match[side] for match in found]
@@ -225,7 +239,67 @@ def test_each_step_is_matched_once(right: str, wrong: str) -> None:
         assert set(own) <= set(step_spans(text))
 
 
-def test_the_choice_does_not_depend_on_the_hash_seed() -> None:
+@given(chains(), chains())
+def test_each_step_is_matched_once(right: str, wrong: str) -> None:
+    check_matched_once(right, wrong)
+
+
+def long_pair(count: int) -> tuple[str, str]:
+    """Chains of many steps: every seventh is wrong, every tenth left out, and eleven in a row are told differently."""
+    right = [f"Step {at}: item {at} costs {at * 3} coins." for at in range(count)]
+    wrong = [step if at % 7 else step.replace("coins", "notes") for at, step in enumerate(right) if at % 10 != 5]
+    wrong[20:31] = [f"Nothing else like it number {at} stands here." for at in range(8)]
+    return "\n".join(["First.", *right, "So."]), "\n".join(["Begin.", *wrong, "Thus."])
+
+
+def test_too_many_steps_are_matched_by_equal_ones_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[int] = []
+    similarities = by_steps._similarities
+
+    def counted(first: Sequence[str], second: Sequence[str]) -> Any:
+        compared.append(len(first) * len(second))
+        return similarities(first, second)
+
+    monkeypatch.setattr(by_steps, "_similarities", counted)
+    monkeypatch.setattr(by_steps, "MOST_CELLS", 30)
+    right, wrong = long_pair(120)
+    found = matched_steps(right, wrong)
+    assert compared
+    assert max(compared) <= 30
+    assert found == matched_steps(right, wrong)
+    assert matched_steps(wrong, right) == sorted((two, one) for one, two in found)
+    shown = {(right[slice(*one)], wrong[slice(*other)]) for one, other in found}
+    assert ("Step 118: item 118 costs 354 coins.",) * 2 in shown
+    assert ("Step 49: item 49 costs 147 coins.", "Step 49: item 49 costs 147 notes.") in shown
+    assert not any("Nothing else" in other for _, other in shown)
+    _, key_right, key_wrong = key_units_by_steps((right, wrong), (words(right), words(wrong)))
+    assert key_units_by_steps((wrong, right), (words(wrong), words(right)))[1:] == (key_wrong, key_right)
+    assert key_units_by_steps((right, right), (words(right), words(right))) == (0, [], [])
+
+
+def test_without_equal_steps_too_many_are_left_unmatched(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = "\n".join(f"It is {at} mugs." for at in range(6))
+    wrong = right.replace("mugs", "cups")
+    assert len(matched_steps(right, wrong)) == 6
+    monkeypatch.setattr(by_steps, "MOST_CELLS", 35)
+    assert matched_steps(right, wrong) == []
+    monkeypatch.setattr(by_steps, "MOST_CELLS", 36)
+    assert len(matched_steps(right, wrong)) == 6
+
+
+@given(chains(), chains(), st.integers(1, 12))
+def test_a_limit_keeps_symmetry_and_consistency(right: str, wrong: str, limit: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(by_steps, "MOST_CELLS", limit)
+        check_consistent(right, wrong)
+        check_matched_once(right, wrong)
+        found = matched_steps(right, wrong)
+        assert matched_steps(wrong, right) == sorted((two, one) for one, two in found)
+        assert key_units_by_steps((right, right), (words(right), words(right))) == (0, [], [])
+
+
+@pytest.mark.parametrize("limit", [by_steps.MOST_CELLS, 6])
+def test_the_choice_does_not_depend_on_the_hash_seed(limit: int) -> None:
     pairs = [
         (item.right, wrong.text)
         for name in FAMILIES
@@ -234,7 +308,8 @@ def test_the_choice_does_not_depend_on_the_hash_seed() -> None:
         if (wrong := item.wrong(pattern))
     ]
     program = (
-        "import json, sys\nfrom editctl.align.steps import key_units_by_steps\nfrom editctl.align.units import words\n"
+        f"import json, sys\nfrom editctl.align import steps\nsteps.MOST_CELLS = {limit}\n"
+        "from editctl.align.steps import key_units_by_steps\nfrom editctl.align.units import words\n"
         "print(json.dumps([key_units_by_steps(tuple(p), (words(p[0]), words(p[1]))) for p in json.load(sys.stdin)]))"
     )
     found = [

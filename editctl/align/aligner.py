@@ -9,6 +9,7 @@ from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
+from rapidfuzz.distance import Prefix
 
 from editctl.align.edits import Keys, edits_of_keys, key_places, key_units, make_edits
 from editctl.align.many_words import WordTable, cut_many
@@ -89,7 +90,8 @@ def token_aligner(tokenizer: Any, name: str, match: Match = "units") -> Aligner:
 def _words_of_many(aligner: Aligner, pairs: Sequence[Texts]) -> list[Edits]:
     """Edits by words. Pairs that can't be cut together are cut one by one."""
     table = cut_many(list(chain.from_iterable(pairs)))
-    sure = [at for at in range(len(pairs)) if not {2 * at, 2 * at + 1} & table.unsure]
+    doubtful = {side // 2 for side in table.unsure}
+    sure = [at for at in range(len(pairs)) if at not in doubtful]
     every = [_keys(table, at, pairs[at]) for at in sure]
     spans = _spans_of_many(table, sure, every)
     found = {
@@ -131,9 +133,8 @@ def _wrong_is_first(table: WordTable, bounds: tuple[int, int, int], texts: Texts
     begin, middle, end = bounds
     if middle - begin != end - middle:
         return end - middle < middle - begin
-    right, wrong = table.values[begin:middle], table.values[middle:end]
-    differing = next((at for at, (one, other) in enumerate(zip(right, wrong, strict=True)) if one != other), None)
-    if differing is None:
+    differing = Prefix.similarity(table.values[begin:middle], table.values[middle:end])
+    if differing == middle - begin:
         return False
     first, second = (texts[side][slice(*_span(table, at + differing))] for side, at in ((0, begin), (1, middle)))
     return repr(second) < repr(first)

@@ -1,9 +1,7 @@
 """Lines of pairs in, lines of alignments out, some at a time: what this process does itself, and what workers do."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 from editctl.align.aligner import Aligner
 from editctl.align.pairs import PairReader
@@ -11,10 +9,8 @@ from editctl.align.stage import TOGETHER, Figures, align_together
 from editctl.errors import InputError
 from editctl.jsonl import Row, dumps_read, locate, parse_row
 from editctl.records import Alignment, DualChain
-from editctl.rows import alignment_to_row
+from editctl.rows import alignment_for_json
 
-PATIENCE = 0.2
-"""Seconds that a group of lines may take to come, so that the next one is larger."""
 Line = tuple[int, str]
 """Number and text."""
 
@@ -31,16 +27,16 @@ class Done:
     figures: Figures
 
 
-def gathered(lines: Iterable[Line], limit: int | None = None) -> Iterator[list[Line]]:
-    """Lines that are not blank, in groups. Where lines take their time, each is a group: nothing is kept waiting."""
-    rest = islice((line for line in lines if not line[1].isspace()), limit)
-    size = 1
-    begun = time.monotonic()
-    while some := list(islice(rest, size)):
-        quick = time.monotonic() - begun < PATIENCE
-        yield some
-        size = min(2 * size, TOGETHER) if quick else 1
-        begun = time.monotonic()
+def gathered(groups: Iterable[Sequence[Line]], limit: int | None = None) -> Iterator[Sequence[Line]]:
+    """Groups of lines without the blank ones, none larger than are aligned at once; `limit` lines in all."""
+    left = limit
+    for group in groups:
+        some = [line for line in group if not line[1].isspace()][:left]
+        yield from (some[begin : begin + TOGETHER] for begin in range(0, len(some), TOGETHER))
+        if left is not None:
+            left -= len(some)
+            if not left:
+                return
 
 
 class LineAligner:
@@ -98,5 +94,5 @@ def _done(alignments: Sequence[Alignment]) -> Done:
     figures = Figures()
     for alignment in alignments:
         figures.add(alignment)
-    data = b"\n".join([dumps_read(alignment_to_row(alignment)) for alignment in alignments])
+    data = b"\n".join([dumps_read(alignment_for_json(alignment)) for alignment in alignments])
     return Done(data=data + b"\n", rows=len(alignments), figures=figures)

@@ -9,7 +9,7 @@ are left to the regular expression.
 import re
 import unicodedata
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import digits
 from typing import Any
@@ -98,12 +98,14 @@ class _Marks:
 
 def cut_many(texts: Sequence[str]) -> WordTable:
     """Cut texts; those in `unsure` have to be cut one by one."""
-    plain = [text if text.isascii() else text.translate(_KINDS) for text in texts]
-    joining = [at for at, (text, kinds) in enumerate(zip(texts, plain, strict=True)) if len(text) != len(kinds)]
-    if joining:
-        texts = list(texts)
-        for at in joining:
-            texts[at] = plain[at] = ""
+    plain = list(texts)
+    odd = [at for at, text in enumerate(texts) if not text.isascii()]
+    joining = []
+    for at in odd:
+        plain[at] = texts[at].translate(_KINDS)
+        if len(plain[at]) != len(texts[at]):
+            plain[at] = ""
+            joining.append(at)
     blob = ("\n" + "\n".join(plain) + "\n").encode("ascii")
     lengths = np.fromiter(map(len, plain), dtype=np.int64, count=len(plain))
     offsets = np.concatenate(([1], 1 + np.cumsum(lengths + 1)))
@@ -114,7 +116,13 @@ def cut_many(texts: Sequence[str]) -> WordTable:
     bounds = np.searchsorted(starts, offsets)
     own = np.repeat(offsets[:-1], np.diff(bounds))
     unsure = np.searchsorted(offsets, doubtful, side="right") - 1
-    values = _values(blob, "\n" + "\n".join(texts) + "\n", starts, ends)
+    spelt = {
+        word: texts[at][starts[word] - offsets[at] : ends[word] - offsets[at]]
+        for at in odd
+        if plain[at]
+        for word in _beyond_ascii(texts[at], int(offsets[at]), starts, ends)
+    }
+    values = _values(blob, starts, ends, spelt)
     return WordTable(values, starts - own, ends - own, bounds.tolist(), frozenset([*unsure.tolist(), *joining]))
 
 
@@ -183,30 +191,30 @@ def _ahead(marks: Any) -> Any:
     return ahead
 
 
-def _values(blob: bytes, text: str, starts: Any, ends: Any) -> "array[int]":
-    """Values of the words of a text, of which `blob` is the kinds: what it packs is what the text spells in ASCII."""
+def _values(blob: bytes, starts: Any, ends: Any, spelt: Mapping[int, str]) -> "array[int]":
+    """Values of the words of a blob; `spelt` has the words, by their places, that hold more than ASCII."""
     padded = blob + bytes(_PACKED)
     windows: Any = np.ndarray((len(blob),), dtype="<u8", buffer=padded, strides=(1,))
     lengths = ends - starts
     values = windows.take(starts) & _KEPT.take(np.minimum(lengths, _PACKED))
-    spelt = lengths > _PACKED
-    if not text.isascii():
-        spelt[_beyond_ascii(text, starts, ends)] = True
-    numbers: dict[str, int] = {}
-    numbered = np.flatnonzero(spelt)
-    values[numbered] = [
-        numbers.setdefault(text[start:end], _NUMBERED + len(numbers))
-        for start, end in zip(starts[numbered].tolist(), ends[numbered].tolist(), strict=True)
+    numbers: dict[bytes | str, int] = {}
+    long = np.flatnonzero(lengths > _PACKED)
+    values[long] = [
+        numbers.setdefault(blob[start:end], _NUMBERED + len(numbers))
+        for start, end in zip(starts[long].tolist(), ends[long].tolist(), strict=True)
     ]
+    for word, text in spelt.items():
+        values[word] = numbers.setdefault(text, _NUMBERED + len(numbers))
     found = array("Q")
     found.frombytes(values.tobytes())
     return found
 
 
-def _beyond_ascii(text: str, starts: Any, ends: Any) -> Any:
-    """Places of the words that hold a character beyond ASCII."""
+def _beyond_ascii(text: str, offset: int, starts: Any, ends: Any) -> list[int]:
+    """Places of the words of a text that hold a character beyond ASCII; the text begins at `offset`."""
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    beyond = np.flatnonzero(codes > 127)
+    beyond = np.flatnonzero(codes > 127) + offset
     words = np.searchsorted(starts, beyond, side="right") - 1
     beyond, words = beyond[words >= 0], words[words >= 0]
-    return words[beyond < ends[words]]
+    found: list[int] = words[beyond < ends[words]].tolist()
+    return found

@@ -3,6 +3,9 @@
 Two steps are matched by how alike their words are: in order, or in any order where that gains more than it crosses,
 so that a step that only stands elsewhere is no difference. Numbering at the beginning of matched steps is not compared,
 and white space is never. A step without a counterpart is key as a whole.
+
+Comparing each step with each takes time and memory for every pair of them. Where that is more than `MOST_CELLS`, equal
+steps are matched first, in order, and only what stands between two of them is compared.
 """
 
 from collections.abc import Sequence
@@ -10,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from rapidfuzz.distance import Indel
+from rapidfuzz.distance import Indel, Levenshtein
 from rapidfuzz.process import cdist
 
 from editctl.align.edits import key_units
@@ -26,6 +29,9 @@ CROSSING = 0.2
 MOVED_ALIKE = 0.7
 """Similarity that both of two matches that cross have. What is less alike rather is a mistake than a step moved: `This
 statement is ironic` said of the other statement."""
+MOST_CELLS = 1_000_000
+"""Pairs of steps (steps of one side times those of the other) that are compared at once. Of more steps without an equal
+one among them none is matched."""
 _EQUAL = 1e-9
 
 Match = tuple[int, int]
@@ -139,11 +145,31 @@ def _matched(first: Sequence[str], second: Sequence[str]) -> list[Match]:
 
 
 def _assigned(first: Sequence[str], second: Sequence[str]) -> list[Match]:
-    """The better of two: matches in order, and matches in any order at a price for each two that cross."""
+    """What goes best together; by equal steps first where there are too many to compare each with each."""
     if not first or not second:
         return []
     if len(first) == len(second) == 1:
         return [(0, 0)]
+    return _best(first, second) if len(first) * len(second) <= MOST_CELLS else _around_equal(first, second)
+
+
+def _around_equal(first: Sequence[str], second: Sequence[str]) -> list[Match]:
+    """Equal steps in order, and what goes best together between each two of them where that is few enough."""
+    numbers: dict[str, int] = {}
+    cut = [[numbers.setdefault(step, len(numbers)) for step in side] for side in (first, second)]
+    matches: list[Match] = []
+    one = other = 0
+    for start, other_start, size in Levenshtein.opcodes(*cut).as_matching_blocks():  # the last one is the end, empty
+        between = first[one:start], second[other:other_start]
+        if len(between[0]) * len(between[1]) <= MOST_CELLS:
+            matches += [(one + left, other + right) for left, right in _assigned(*between)]
+        matches += [(start + at, other_start + at) for at in range(size)]
+        one, other = start + size, other_start + size
+    return matches
+
+
+def _best(first: Sequence[str], second: Sequence[str]) -> list[Match]:
+    """The better of two: matches in order, and matches in any order at a price for each two that cross."""
     from scipy.optimize import linear_sum_assignment  # takes a third of a second to load
 
     alike = _similarities(first, second)

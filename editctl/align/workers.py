@@ -7,17 +7,18 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from multiprocessing.connection import wait
 
 from editctl.align.aligner import aligner_for
 from editctl.align.lines import Done, Line, LineAligner
+from editctl.errors import EditctlError
 from editctl.records import Match
 
-WORTH_IT = 40
-"""Groups of lines from which processes are started unasked: starting one takes about as long as aligning this many."""
+WORTH_IT = 5000
+"""Lines of a file from which processes are started unasked: starting them takes about as long as aligning so many."""
 _AHEAD = 3
 """Groups that each process has waiting."""
 
@@ -28,6 +29,8 @@ class Setup:
 
     name: str
     """The file's, for errors."""
+    is_stream: bool
+    """Whether lines may take their time."""
     mapping: tuple[str, ...]
     unit: str
     tokenizer: str | None
@@ -35,27 +38,39 @@ class Setup:
 
 
 def done_in_order(groups: Iterable[Sequence[Line]], own: LineAligner, setup: Setup, workers: int) -> Iterator[Done]:
-    """What became of each group of lines, in order. `workers` 0: as many as there are processors, for large files.
+    """What became of each group of lines, in order.
+
+    `workers` 0: as many as there are processors, for large files; a stream may be slow, and is left to this process.
 
     Raises:
         InputError: a line that is no pair, or whose id an earlier one had.
+        EditctlError: a worker process died.
     """
     # What is alive now stays so, and records hold no cycles: looking for those among them would cost a tenth.
+    thresholds = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(50_000)
-    rest = iter(groups)
+    try:
+        yield from _done(iter(groups), own, setup, workers)
+    finally:
+        gc.set_threshold(*thresholds)
+
+
+def _done(groups: Iterator[Sequence[Line]], own: LineAligner, setup: Setup, workers: int) -> Iterator[Done]:
     if workers == 0:
-        for group in islice(rest, WORTH_IT):
+        rows = 0
+        while (rows < WORTH_IT or setup.is_stream) and (group := next(groups, None)) is not None:
+            rows += len(group)
             yield own.rows(group)
         workers = _processors()
-    following = next(rest, None)
+    following = next(groups, None)
     if following is None:
         return
-    rest = chain([following], rest)
-    if workers == 1:
-        yield from map(own.rows, rest)
-    else:
-        yield from _in_processes(rest, own, setup, workers)
+    groups = chain([following], groups)
+    if workers > 1 and not own.reader.has_made_ids:
+        yield from _in_processes(groups, own, setup, workers)
+    # Also what is left where rows without ids were met: only one process can name them.
+    yield from map(own.rows, groups)
 
 
 def _processors() -> int:
@@ -70,10 +85,14 @@ def _in_processes(groups: Iterator[Sequence[Line]], own: LineAligner, setup: Set
     try:
         for group in groups:
             waiting.append((group, pool.submit(_work, group)))
-            if len(waiting) >= workers * _AHEAD:
+            while waiting and (len(waiting) >= workers * _AHEAD or waiting[0][1].done()):
                 yield _settled(own, *waiting.popleft())
+            if own.reader.has_made_ids:
+                break
         while waiting:
             yield _settled(own, *waiting.popleft())
+    except BrokenExecutor as error:
+        raise EditctlError("a worker process died (out of memory?); try again with --workers 1") from error
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -99,6 +99,8 @@ def _setup(values: dict[str, Any]) -> tuple[str, str | None, Any]:
 
 def _rows(session: Session, talk: "Talk", values: dict[str, Any], what: tuple["InputFile", "LineAligner"]) -> "Figures":
     """Write the alignments of a file."""
+    from pathlib import Path
+
     from editctl.align.lines import gathered
     from editctl.align.stage import Figures
     from editctl.align.workers import Setup, done_in_order
@@ -106,11 +108,18 @@ def _rows(session: Session, talk: "Talk", values: dict[str, Any], what: tuple["I
 
     source, own = what
     unit, tokenizer, match = _setup(values)
-    setup = Setup(name=own.name, mapping=tuple(values["map"] or ()), unit=unit, tokenizer=tokenizer, match=match)
+    setup = Setup(
+        name=own.name,
+        is_stream=not Path(source.path).is_file(),
+        mapping=tuple(values["map"] or ()),
+        unit=unit,
+        tokenizer=tokenizer,
+        match=match,
+    )
     target = session.open_output(values["output"])
     figures = Figures()
     with Bar(talk, "align") as bar:
-        for done in done_in_order(gathered(source.lines(), values["limit"]), own, setup, values["workers"]):
+        for done in done_in_order(gathered(source.line_groups(), values["limit"]), own, setup, values["workers"]):
             target.write_bytes(done.data)
             target.rows += done.rows
             figures.merge(done.figures)
@@ -131,7 +140,7 @@ def _export(
     figures = Figures()
 
     def counted() -> "Iterator[Alignment]":
-        for lines in gathered(source.lines(), values["limit"]):
+        for lines in gathered(source.line_groups(), values["limit"]):
             for alignment in own.records(lines):
                 figures.add(alignment)
                 yield alignment

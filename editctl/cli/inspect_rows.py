@@ -1,14 +1,13 @@
 """Rows of any kind that `editctl inspect` takes, turned into records, and the filters over them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 from editctl.cli.inspect_names import Names
 from editctl.errors import UsageError
-from editctl.fields import Fields
 from editctl.jsonl import FieldError, Row
-from editctl.records import Alignment, DualChain, Match, Reject, Step
-from editctl.rows import REJECT_KEYS, alignment_from_row, question_from, stage_of
+from editctl.records import Alignment, DualChain, Match, Reject
+from editctl.rows import alignment_from_row, reject_from_row, stage_of
 
 Record = Alignment | DualChain | Reject
 """A dual chain is one that is still to be aligned."""
@@ -45,18 +44,6 @@ def _half_a_pair(row: Row) -> bool:
 def _aligned(alignment: Alignment) -> Record:
     dual = alignment.dual
     return alignment if alignment.edits or dual.right is None or dual.wrong is None else dual
-
-
-def reject_from_row(row: Row) -> Reject:
-    """A reject as `gen-dual` wrote it. Raises FieldError where a field is missing or wrong."""
-    fields = Fields(row)
-    return Reject(
-        question=question_from(row, set(REJECT_KEYS)),
-        step=fields.one_of("step", get_args(Step)),
-        reason=fields.text("reason"),
-        attempts=fields.whole("attempts"),
-        completion=fields.optional_text("completion"),
-    )
 
 
 def aligner(unit: str | None, tokenizer: str | None, match: str | None) -> Callable[[Sequence[Record]], list[Shown]]:

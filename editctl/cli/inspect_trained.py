@@ -91,15 +91,14 @@ def _tokenizer(student: str, method: Any, chosen: Any, alignments: Sequence["Ali
 
 def _tokenizer_place(student: str) -> str:
     """Where the tokenizer lies: an adapter's folder may leave it to its base."""
-    import json
     from pathlib import Path
 
-    from editctl.models import ADAPTER_FILE
+    from editctl.models import ADAPTER_FILE, base_of
 
     place = Path(student) / ADAPTER_FILE
     if not place.is_file() or (place.parent / "tokenizer_config.json").is_file():
         return student
-    return str(json.loads(place.read_text(encoding="utf-8"))["base_model_name_or_path"])
+    return base_of(place.parent)
 
 
 def _shown(alignments: Sequence["Alignment"], values: dict[str, Any]) -> list[int]:

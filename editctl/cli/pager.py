@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, Any
 
 from editctl.errors import Terminated
@@ -47,7 +48,10 @@ def _command() -> list[str] | None:
         words = shlex.split(os.environ.get("PAGER", "less"))
     except ValueError:  # a quote without its other half
         return None
-    return words if words and words != ["cat"] and shutil.which(words[0]) else None
+    if not words or words == ["cat"] or not shutil.which(words[0]):
+        return None
+    # A LESS variable of the user's may lack R, without which less shows colours as escape codes.
+    return [*words, "-R"] if Path(words[0]).name == "less" else words
 
 
 class _Pipe(io.TextIOBase):

@@ -43,16 +43,14 @@ def write_report(session: "Session", talk: "Talk", values: dict[str, Any]) -> st
         target = session.open_output(values["output"])
         page = gather(talk, values, inputs)
     text = render(page).removesuffix("\n")
-    # Half of a surrogate pair, which a manifest's JSON can spell, is no text that a file could hold.
-    target.write(text.encode("utf-8", "replace").decode("utf-8"))
+    target.write(text)
     plots = 0
     if values["png"]:
-        Path(values["png"]).mkdir(parents=True, exist_ok=True)
         plots = len(save_pngs(page, Path(values["png"])))
     counts = contents(page)
     session.note(counts=counts)
     talk.table("", ["shown", "count"], [[name, count] for name, count in counts.items()])
-    return _said(talk, values, len(text.encode("utf-8", "replace")), plots)
+    return _said(talk, values, len(text.encode()), plots)
 
 
 def _refuse_inputs(output: str | None, inputs: Inputs) -> None:

@@ -73,7 +73,8 @@ class Data:
 
     def _rejects(self, source: "Source") -> None:
         from editctl.report.facts.funnel import Counted
-        from editctl.report.facts.pairs import add_reject, reject_from_row
+        from editctl.report.facts.pairs import add_reject
+        from editctl.rows import reject_from_row
 
         counted = self.counted.setdefault(source.sha256, Counted())
         for _, reject in source.records(reject_from_row):

@@ -94,14 +94,26 @@ def _take_file(session: "Session", inputs: Inputs, name: str, folder: Path) -> N
     from editctl.report.facts.sources import is_known_empty
 
     if name == STDIO or not Path(name).is_file():
-        inputs.sources.append(_set_aside(session, name, folder))
+        _take(inputs, _set_aside(session, name, folder))
         return
     sha256 = sha256_of(Path(name))
     if not Path(name).stat().st_size and is_known_empty(name, sha256):
         inputs.notes.append(f"{name} has no rows: the command that wrote it had none to write")
         return
     session.lineage.add_input(name, sha256)
-    inputs.sources.append(_source(name, name, sha256))
+    _take(inputs, _source(name, name, sha256))
+
+
+def _take(inputs: Inputs, source: "Source") -> None:
+    """Add a file; a copy of one that is there is only told of: its rows would be counted twice.
+
+    Predictions are each a method of their own, though two students may well have written the same.
+    """
+    first = inputs.with_hash(source.sha256)
+    if first is None or source.kind == "predictions":
+        inputs.sources.append(source)
+    else:
+        inputs.notes.append(f"{source.name} holds the same bytes as {first.name}, and is left out")
 
 
 def _set_aside(session: "Session", name: str, folder: Path) -> "Source":

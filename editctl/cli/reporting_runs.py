@@ -77,6 +77,8 @@ def _lenses(run: "Run") -> "list[tuple[Stage, Lens]]":
     from editctl.slots import place_of, slots_in
 
     facts = run.facts
+    if not facts.get("recipe"):
+        raise UsageError("its editctl.json names no recipe")
     method = registry.load("recipes", str(facts["recipe"]))()
     own = facts.get("recipe_options")
     texts = {key: str(value) for key, value in own.items() if value is not None} if isinstance(own, Mapping) else {}
@@ -104,14 +106,11 @@ def _lens(run: "Run", method: Any, chosen: Any, folder: Path) -> "Lens":
 
 def _tokenizer_place(folder: Path) -> str:
     """The run's own tokenizer, else that of a base that lies on this machine: a report fetches nothing."""
-    import json
-
-    from editctl.models import ADAPTER_FILE
+    from editctl.models import ADAPTER_FILE, base_of
 
     if (folder / "tokenizer_config.json").is_file():
         return str(folder)
-    place = folder / ADAPTER_FILE
-    base = str(json.loads(place.read_text(encoding="utf-8")).get("base_model_name_or_path")) if place.is_file() else ""
+    base = base_of(folder) if (folder / ADAPTER_FILE).is_file() else ""
     if not base or not Path(base).is_dir():
         raise UsageError(f"its tokenizer is not in {folder}, nor on this machine")
     return base

@@ -57,7 +57,7 @@ class Scores:
         from editctl.report.facts.pooling import pooled_names, pools
 
         names = [method.name for method in self.methods]
-        asked = [tally.own for tally in self.tallies]
+        asked = [[(name, one.question.question) for name, one in tally.own.items()] for tally in self.tallies]
         each = [[number] for number in range(len(names))]
         sources = [method.source for method in self.methods]
         self.pooled = pools(sources, self.runs, asked) if wanted else each

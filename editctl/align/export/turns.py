@@ -14,6 +14,7 @@ from editctl.jsonl import Row
 from editctl.recipe import Recipe, Stage
 from editctl.records import Alignment, Example, Skip, Span, WeightedSpan
 from editctl.tokens import token_weights
+from editctl.words import joined
 
 SILENT = "no-positive-weight"
 """Reason of an example with which axolotl could train nothing."""
@@ -83,15 +84,17 @@ def _details(content: str, spans: Sequence[WeightedSpan], tokenizer: Any) -> lis
     return [{"begin_offset": start, "end_offset": end - 1, "train": True} for start, end in found]
 
 
-def _by_characters(content: str, spans: Sequence[WeightedSpan]) -> list[Span]:
+def _by_characters(content: str, spans: Sequence[WeightedSpan]) -> Sequence[Span]:
     """Runs of characters that a positive weight stands on, with one space on either side.
 
     The space before is the token's own first character where a tokenizer counts it in; where it does not, axolotl
-    takes the space behind for the token's last one.
+    takes the space behind for the token's last one. Runs that touch or share a space then are one.
     """
     places = [(place, place + 1) for place in range(len(content))]
     runs = _runs(places, token_weights(content, places, spans))
-    return [(start - (content[start - 1 : start] == " "), end + (content[end : end + 1] == " ")) for start, end in runs]
+    return joined(
+        [(start - (content[start - 1 : start] == " "), end + (content[end : end + 1] == " ")) for start, end in runs]
+    )
 
 
 def _by_tokens(content: str, spans: Sequence[WeightedSpan], tokenizer: Any) -> list[Span]:

@@ -32,6 +32,11 @@ class Counted:
     making: Counter[str] = field(default_factory=Counter)
     """As `gen-dual` counts them."""
 
+    @property
+    def aligned(self) -> "_Aligned":
+        """As if `align` had read the file whole."""
+        return _Aligned(self.outcomes, self.outcomes.total(), False)
+
     def add(self, alignment: Alignment, outcome: str) -> None:
         """Count an alignment or a dual chain."""
         self.outcomes[outcome] += 1
@@ -93,11 +98,12 @@ class _Aligned:
 
 
 def of_duals(source: Source, known: Known) -> Funnel | None:
-    """The funnel that ends in a file of dual chains."""
-    made = _made_for(source.manifest, source.sha256, known)
+    """The funnel that ends in a file of dual chains, aligned for the report where its rows were counted."""
+    made, counted = _made_for(source.manifest, source.sha256, known), known.counted.get(source.sha256)
     if made is None:
         return None
-    return Funnel(name=source.name, steps=tuple(_head(made)), costs=costs_of(source.manifest))
+    steps = _head(made) if counted is None else _to_differing(made, counted.aligned, counted)
+    return Funnel(name=source.name, steps=tuple(steps), costs=costs_of(source.manifest))
 
 
 def of_alignments(source: Source, known: Known) -> Funnel:
@@ -121,8 +127,13 @@ def _data(manifest: Manifest | None, sha256: str, known: Known) -> list[FunnelSt
         return []
     given = next(iter(mappings((manifest or {}).get("inputs"))), {})
     made = _made_for(_manifest(given.get("made_by")), str(given.get("sha256")), known)
+    return _to_differing(made, aligned, known.counted.get(sha256))
+
+
+def _to_differing(made: _Made | None, aligned: _Aligned, counted: Counted | None) -> list[FunnelStep]:
+    """Questions to aligned pairs that differ; where less was made than aligned, the aligned rows tell what was made."""
     if made is None or made.part(_PAIR).total() < aligned.pairs or made.rows < aligned.counts.total():
-        made = _Made(known.counted[sha256].making) if sha256 in known.counted else _made_from(aligned)
+        made = _Made(counted.making) if counted else _made_from(aligned)
     head = _head(made)
     away = made.part(_PAIR).total() - aligned.pairs
     lost = Counter({name: n for name, n in aligned.counts.items() if name not in (PAIR, NO_RIGHT, NO_WRONG)})
@@ -186,7 +197,7 @@ def _aligned(manifest: Manifest | None, sha256: str, known: Known) -> _Aligned |
         limited = _mapping(manifest.get("options")).get("limit") is not None
         return _Aligned(counts, written if isinstance(written, int) else counts.total(), limited)
     counted = known.counted.get(sha256)
-    return None if counted is None else _Aligned(counted.outcomes, counted.outcomes.total(), False)
+    return None if counted is None else counted.aligned
 
 
 def _trained(run: Run, data: list[FunnelStep], aligned: _Aligned | None) -> list[FunnelStep]:

@@ -12,6 +12,8 @@ from editctl.report.facts.sources import mappings
 from editctl.report.page.model import Lineage, LineageStep
 
 _DEEPEST = 50
+_LONGEST = 10 * 366 * 86_400
+"""Seconds of a command that can be believed: a damaged file may name a time that no calendar has."""
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 _SHOWN = 8
 """Characters of a hash."""
@@ -75,7 +77,7 @@ def _ended(manifest: Manifest) -> int | None:
     except ValueError:
         return None
     seconds = manifest.get("seconds")
-    return started + round(seconds) if isinstance(seconds, int | float) else started
+    return started + round(seconds) if isinstance(seconds, int | float) and 0 <= seconds <= _LONGEST else started
 
 
 def unfinished(name: str, manifest: Manifest) -> list[str]:

@@ -4,14 +4,10 @@ import hashlib
 import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import get_args
 
-from editctl.fields import Fields
-from editctl.jsonl import Row
 from editctl.pieces import joined_over_spaces, pieces
-from editctl.records import Alignment, Chain, Edits, Reject, Span, Step
+from editctl.records import Alignment, Chain, Edits, Reject, Span
 from editctl.report.page.model import ChainView, PairView, Piece
-from editctl.rows import REJECT_KEYS, question_from, refuse_other_stage
 
 Group = tuple[str, str, str]
 """Task, mistake pattern and outcome."""
@@ -65,6 +61,8 @@ class Sample:
         # Of groups as large as each other the last one of the alphabet gives first, in whatever order they came.
         group = max(name for name, heap in self.groups.items() if len(heap) == size)
         heapq.heappop(self.groups[group])
+        if not self.groups[group]:
+            del self.groups[group]
         self.kept -= 1
 
     def views(self) -> tuple[PairView, ...]:
@@ -176,16 +174,3 @@ def _chain(chain: Chain | None, edits: Edits | None, side: int) -> ChainView | N
 def cut(text: str, spans: Sequence[Span]) -> tuple[Piece, ...]:
     """A text cut at its key steps; put together it is the whole text."""
     return tuple(Piece(text=part, key=key) for part, key in pieces(text, spans))
-
-
-def reject_from_row(row: Row) -> Reject:
-    """A reject as `gen-dual` writes it. Raises FieldError where the row is none."""
-    refuse_other_stage(row, "rejects")
-    fields = Fields(row)
-    return Reject(
-        question=question_from(row, set(REJECT_KEYS)),
-        step=fields.one_of("step", get_args(Step)),
-        reason=fields.text("reason"),
-        attempts=fields.whole("attempts"),
-        completion=fields.optional_text("completion"),
-    )

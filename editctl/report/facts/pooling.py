@@ -12,9 +12,11 @@ _OF_THE_SEED = ("seed", "student's weights")
 """What a training's fingerprint holds that another seed changes: a student from scratch begins with other weights."""
 _ASKED = ("samples", "temperature", "top_p", "max_new_tokens", "recipe", "recipe_option", "prompt_style", "conclusion")
 """Options of `eval` that change what is written."""
+Asked = tuple[str, str]
+"""Id and text of a question."""
 
 
-def pools(sources: Sequence[Source], runs: Sequence[Run | None], asked: Sequence[Iterable[str]]) -> list[list[int]]:
+def pools(sources: Sequence[Source], runs: Sequence[Run | None], asked: Sequence[Iterable[Asked]]) -> list[list[int]]:
     """The numbers of the files of each method, in the order of their first; `asked` are each file's questions.
 
     A file whose run is not shown, or has the seed of another one in the pool, stays a method of its own.
@@ -36,7 +38,7 @@ def pools(sources: Sequence[Source], runs: Sequence[Run | None], asked: Sequence
     return found
 
 
-def _key(source: Source, run: Run, questions: Iterable[str]) -> str | None:
+def _key(source: Source, run: Run, questions: Iterable[Asked]) -> str | None:
     """Everything of a training and an evaluation but the seed; None where the run does not tell."""
     told = run.facts.get("run")
     if not isinstance(told, Mapping):

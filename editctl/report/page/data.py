@@ -1,13 +1,14 @@
 """Pairs and outcomes as the data that the page's script reads, and the page's first figures."""
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 
-from editctl.report.page.model import ChainView, Outcome, Page, PairView, ScoreRow
+from editctl.report.page.model import ChainView, Funnel, Outcome, Page, PairView, ScoreRow
 from editctl.report.page.visible import deep, visible
 from editctl.report.page.wording import count, percent
 
@@ -84,12 +85,11 @@ def _ratio(pair: PairView) -> float | None:
 
 def _links(names: list[tuple[str, str]]) -> list[str]:
     """What stands behind `#pair=`: the id, and the file or task where ids are not unique, and a number at last."""
-    ids = [one for one, _ in names]
-    twice = {one for one in set(ids) if ids.count(one) > 1} if len(set(ids)) < len(ids) else set()
+    times = Counter(one for one, _ in names)
     seen: dict[str, int] = {}
     found = []
     for one, place in names:
-        link = quote(visible(one), safe="") + (f"&in={quote(visible(place), safe='')}" if one in twice else "")
+        link = quote(visible(one), safe="") + (f"&in={quote(visible(place), safe='')}" if times[one] > 1 else "")
         seen[link] = seen.get(link, 0) + 1
         found.append(link if seen[link] == 1 else f"{link}&n={seen[link]}")
     return found
@@ -98,7 +98,7 @@ def _links(names: list[tuple[str, str]]) -> list[str]:
 def figures(page: Page) -> list[Figure]:
     """The few figures a reader wants first: questions, pairs, accuracies."""
     found = [
-        Figure(name=funnel.steps[0].label, value=count(funnel.steps[0].count), detail=funnel.name)
+        Figure(name=funnel.steps[0].label, value=count(funnel.steps[0].count), detail=_asked_of(page, funnel))
         for funnel in page.funnels[:1]
         if funnel.steps
     ]
@@ -118,11 +118,20 @@ def score_rows(page: Page) -> list[ScoreRow]:
     return sorted(page.scores, key=lambda row: tasks[row.task])
 
 
+def _asked_of(page: Page, funnel: Funnel) -> str:
+    """What a funnel ends in; nothing where another one begins with the same questions."""
+    return funnel.name if [one.steps[:1] for one in page.funnels].count(funnel.steps[:1]) == 1 else ""
+
+
 def _aligned(page: Page) -> int:
-    """Pairs by the funnel where it knows them, or those of the section below."""
-    counts = [step.count for funnel in page.funnels[:1] for step in funnel.steps if step.label == "pairs"]
-    return counts[0] if counts else (page.pairs_total or len(page.pairs))
+    """Pairs that differ by the funnel, all pairs where it does not know that, or those of the section below."""
+    counts = {step.label: step.count for funnel in page.funnels[:1] for step in funnel.steps}
+    found = counts.get("aligned pairs that differ", counts.get("pairs"))
+    return (page.pairs_total or len(page.pairs)) if found is None else found
 
 
 def _pairs_detail(page: Page) -> str:
-    return "right and wrong chains" if len(page.pairs) >= page.pairs_total else f"{count(len(page.pairs))} shown here"
+    if len(page.pairs) < page.pairs_total:
+        return f"{count(len(page.pairs))} shown here"
+    differ = any(step.label == "aligned pairs that differ" for funnel in page.funnels[:1] for step in funnel.steps)
+    return "right and wrong chains that differ" if differ else "right and wrong chains"

@@ -186,7 +186,8 @@
       }
       if (!this.filters.every((select) => !select.value || `=${row[select.dataset.filter]}` === select.value)) return false;
       const least = this.least ? parseFloat(this.least.value) : NaN;
-      if (!Number.isNaN(least) && !(known(row.ratio) && 100 * row.ratio >= least)) return false;
+      // A hundredth part and a hundredfold are rounded each: 0.29 is shown as 29 %, and is to be found from 29 % on.
+      if (!Number.isNaN(least) && !(known(row.ratio) && row.ratio >= least / 100 - 1e-9)) return false;
       if (!this.verdicts || !this.verdicts.value) return true;
       if (VERDICTS[this.verdicts.value]) return VERDICTS[this.verdicts.value](row);
       const [method, name] = this.verdicts.value.split(" ");

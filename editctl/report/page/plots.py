@@ -1,7 +1,10 @@
 """All plots of a report: as figures for the page, and as PNG files for papers."""
 
+import tempfile
 from pathlib import Path
 
+from editctl.errors import UsageError
+from editctl.files import disk_errors
 from editctl.report.page.dots import comparison_plot, score_plot
 from editctl.report.page.drawing import Plot
 from editctl.report.page.funnels import funnel_plots
@@ -27,11 +30,20 @@ def save_pngs(page: Page, folder: Path) -> list[Path]:
 
     Returns:
         The files, in the order of the page: funnel.png, distributions-similarity.png, losses-edit.png, scores.png, ...
+
+    Raises:
+        UsageError: a folder stands where a file should go.
+        OutputError: the folder can't be made or written to. Either way what stood there before stands there still.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    found = []
-    for plot in (plot for plots in all_plots(page).values() for plot in plots):
-        path = folder / f"{plot.name}.png"
-        png(plot, path)
-        found.append(path)
-    return found
+    drawn = [(plot, folder / f"{plot.name}.png") for plots in all_plots(page).values() for plot in plots]
+    with disk_errors(str(folder)):
+        for _, path in drawn:
+            if path.is_dir():
+                raise UsageError(f"{path}: is a folder; move it away, or name another folder for the plots")
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".plots-", dir=folder) as aside:
+            for plot, path in drawn:
+                png(plot, Path(aside, path.name))
+            for _, path in drawn:
+                Path(aside, path.name).replace(path)
+    return [path for _, path in drawn]

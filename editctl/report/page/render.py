@@ -42,6 +42,7 @@ def render(page: Page) -> str:
         sections=[one for one in SECTIONS if any(getattr(page, field) for field in one[2].split())],
         plots=all_plots(page),
         figures=data.figures(page),
+        strongest=tokens.strongest_weights(page.trained),
         score_rows=data.score_rows(page),
         pair_rows=data.pair_rows(page),
         outcome_rows=data.outcome_rows(page),
@@ -68,7 +69,6 @@ def _environment() -> Environment:
         runs=tokens.runs,
         token_facts=tokens.facts,
         only_weight=tokens.only_weight,
-        strongest=tokens.strongest_weight,
     )
     return environment
 

@@ -25,6 +25,8 @@ _ROW, _REST, _HIGH = 0.2, 0.42, 0.82
 """Inches of a ridge's row and of axis and title; height of the highest bin in rows."""
 _ALL = "all"
 """What the row over all tasks is called."""
+MOST = 40
+"""Ridges of a plot, besides the one over all tasks; more would be a plot of several metres."""
 
 
 def distribution_plots(distributions: tuple[Distribution, ...]) -> list[Plot]:
@@ -45,7 +47,7 @@ def distribution_plots(distributions: tuple[Distribution, ...]) -> list[Plot]:
 
 def _plot(name: str, measure: str, file: str, group: list[Distribution]) -> Plot:
     with house_style():
-        rows = _rows(group)
+        rows = _rows(_largest(group))
         figure, axes = sheet(_ROW * max(len(rows), 2) + _REST)
         _ridges(axes, [(place, one) for place, (_, one) in enumerate(rows) if one is not None])
         axes.set_yticks(range(len(rows)), [label for label, _ in rows])
@@ -56,14 +58,24 @@ def _plot(name: str, measure: str, file: str, group: list[Distribution]) -> Plot
         share_axis(axes)
         axes.set_xlabel(line(measure, 40) + (f" · {tail(file, 30)}" if file else ""))
     where = f" in {line(file)}" if file else ""
+    groups = sum(one.task != _ALL for one in group)
+    largest = f" The {MOST} largest of {count(groups)} groups; the table has all of them." if groups > MOST else ""
+    caption = f"Distribution of {line(measure)} over pairs{where}.{largest}"
     return Plot(
-        name=name, caption=f"Distribution of {line(measure)} over pairs{where}.", figure=figure, told=_told(group),
+        name=name, caption=caption, figure=figure, told=_told(group),
         words=2, columns=("task", "mistake", "pairs", "mean", "10 %", "median", "90 %"),
         rows=tuple(
             (line(one.task), line(one.mistake), count(one.n), *map(percent, (one.mean, one.p10, one.median, one.p90)))
             for one in group
         ),
     )  # fmt: skip
+
+
+def _largest(group: list[Distribution]) -> list[Distribution]:
+    """What is drawn: all groups together, and those of the most pairs, in the order in which they came."""
+    places = sorted((place for place, one in enumerate(group) if one.task != _ALL), key=lambda place: -group[place].n)
+    kept = set(places[:MOST])
+    return [one for place, one in enumerate(group) if one.task == _ALL or place in kept]
 
 
 def _rows(group: list[Distribution]) -> list[tuple[str, Distribution | None]]:

@@ -43,11 +43,14 @@ def runs(view: ExampleView, strongest: float) -> Iterator[Run]:
         yield Run(sign="cut", strength=0, weight="", tokens=(_plain(tail),))
 
 
-def strongest_weight(trained: Sequence[TrainedView], like: TrainedView) -> float:
-    """The largest absolute weight of the stage that one view is of."""
-    stage = [one for one in trained if (one.run, one.stage) == (like.run, like.stage)]
-    units = [unit for one in stage for view in one.examples for unit in view.units]
-    return max((abs(weight) for unit in units for weight in unit.weights), default=0.0)
+def strongest_weights(trained: Sequence[TrainedView]) -> dict[tuple[str, str], float]:
+    """The largest absolute weight of each stage, by run and stage."""
+    found: dict[tuple[str, str], float] = {}
+    for one in trained:
+        weights = (abs(weight) for view in one.examples for unit in view.units for weight in unit.weights)
+        key = (one.run, one.stage)
+        found[key] = max(found.get(key, 0.0), max(weights, default=0.0))
+    return found
 
 
 def only_weight(view: ExampleView) -> float | None:
