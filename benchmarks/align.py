@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+sys.path.append(str(Path(__file__).parent / "baselines"))
 
-from baselines.plain_edit_distance import plain_keys
+from plain_edit_distance import plain_keys
 from processes import Watch
 from rapidfuzz.distance import Levenshtein
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from editctl.train.engine import batch, groups, masks, trie
+from editctl import tokens
+from editctl.train.engine import batch, masks, trie
 from editctl.train.engine.groups import Group
 from editctl.train.engine.loss import coefficients
 from editctl.train.engine.masks import FULL, Attention
@@ -115,9 +116,9 @@ def normaliser_of_rows(patch: Patch) -> None:
 
 def tail_cut_short(patch: Patch) -> None:
     """The last weighted token goes with the tail that nobody needs."""
-    weigh = groups.weigh
+    weigh = tokens.weigh
     patch(
-        groups,
+        tokens,
         "weigh",
         lambda example, codec: replace(
             weigh(example, codec),
@@ -129,9 +130,9 @@ def tail_cut_short(patch: Patch) -> None:
 
 def mean_of_the_cut_target(patch: Patch) -> None:
     """The normaliser counts the tokens that are left rather than all of the target."""
-    weigh = groups.weigh
+    weigh = tokens.weigh
     patch(
-        groups,
+        tokens,
         "weigh",
         lambda example, codec: replace(weigh(example, codec), whole=len(weigh(example, codec).target)),
     )

@@ -59,9 +59,11 @@ def test_less_shows_colours_whatever_it_is_told_else(
     less = folder / "bin" / "less"
     less.write_text('#!/bin/sh\necho "$*"; cat >/dev/null\n')
     less.chmod(0o755)
-    more = {name: text for name, text in (("PAGER", pager), ("LESS", own)) if text is not None}
+    for name, text in (("PAGER", pager), ("LESS", own)):
+        if text is not None:
+            monkeypatch.setenv(name, text)
     path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    done = Terminal("inspect", "few.jsonl", folder=folder, PATH=path, **more).end()
+    done = Terminal("inspect", "few.jsonl", folder=folder, PATH=path).end()
     assert done.out.split() == [*(pager or "less").split()[1:], "-R"]
 
 
