@@ -208,7 +208,7 @@ WORDS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "map without name": ([*TOY, "--map", "question="], ("--map", "both sides")),
     "map to nothing": ([*GEN, "--map", "question=body"], ("q.jsonl, line 1", "field 'body'", "--map question=body")),
     "missing templates": ([*TOY, "--templates", "none"], ("--templates none", "no such folder")),
-    "unknown unit": (["align", "dual.jsonl", "--unit", "wrod", "-o", "out.jsonl"], ("'wrod'", "word or token")),
+    "unknown unit": (["align", "dual.jsonl", "--unit", "wrod", "-o", "out.jsonl"], ("--unit", "did you mean word")),
     "unit without tokenizer": (["align", "dual.jsonl", "--unit", "token", "-o", "out.jsonl"], ("--tokenizer MODEL",)),
     "unknown recipe": ([*TRAIN, "-r", "eidt"], ("unknown recipe 'eidt'", "did you mean edit")),
     "unknown recipe option": ([*TRAIN, "-R", "aplha=1"], ("'aplha'", "did you mean alpha?")),
