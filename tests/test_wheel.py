@@ -33,7 +33,11 @@ def test_wheel_holds_plugins_and_templates_inside_the_package(built: Path) -> No
     assert "editctl/templates/formats/pot.jinja" in names
     assert "editctl/plugins/oracle.py" in names
     assert "editctl/py.typed" in names
-    shipped = {path.relative_to(ROOT).as_posix() for path in (ROOT / "editctl").rglob("*.py")}
+    shipped = {
+        path.relative_to(ROOT).as_posix()
+        for ending in ("py", "jinja", "css", "js")
+        for path in (ROOT / "editctl").rglob(f"*.{ending}")
+    }
     assert shipped <= set(names), "a package is missing from pyproject.toml"
 
 
