@@ -86,7 +86,8 @@ def sided_model(shape: str, vocabulary: int, *, seed: int = 0, **more: Any) -> A
     if kind == "t5":  # else the embeddings, which are its head as well, drown all else, and it repeats what it is given
         model.shared.weight.data *= 0.05
     if shape == "flan-t5":
-        model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.lm_head.weight))
+        # a third: whole ones make some tokens so unlikely that the guard for a wrong side that runs away stops a run
+        model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.lm_head.weight) / 3)
     return model.eval()
 
 
