@@ -10,6 +10,8 @@ from editctl.records import Span
 class Fields:
     """Checked access to a row's fields; `prefix` names a nested place such as `right.`."""
 
+    __slots__ = ("prefix", "row")
+
     def __init__(self, row: Mapping[str, Any], prefix: str = "") -> None:
         self.row = row
         self.prefix = prefix

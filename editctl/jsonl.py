@@ -88,8 +88,10 @@ def _is_exact(value: Any) -> bool:
     """Whether no number in it is so large that it may have been a whole one."""
     if isinstance(value, float):
         return abs(value) < _LONGEST
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return all(type(one) is str or one is None or _is_exact(one) for one in inner)
+    for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        if type(one) is not str and one is not None and not _is_exact(one):
+            return False
+    return True
 
 
 def json_kind(value: Any) -> str:

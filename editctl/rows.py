@@ -4,6 +4,7 @@ All keys of a row always stand there, null where empty, so that readers that gue
 rows guess right.
 """
 
+from collections.abc import Collection
 from typing import Any, get_args
 
 from editctl.fields import Fields
@@ -32,6 +33,7 @@ PREDICTION_KEYS = (
 )
 REJECT_KEYS = ("step", "reason", "attempts", "completion")
 _KNOWN = frozenset(QUESTION_KEYS)
+_DUAL, _ALIGNMENT = frozenset(DUAL_KEYS), frozenset((*DUAL_KEYS, "edits"))
 _OWN_TEXTS = ("task", "answer", "kind", "description")
 _CHAIN_TEXTS = ("answer", "mistake", "template", "reasoning", "label")
 _ORIGINS = get_args(Origin)
@@ -73,12 +75,11 @@ def question_row(question: Question) -> Row:
     }
 
 
-def question_from(row: Row, own_keys: set[str]) -> Question:
+def question_from(row: Row, own_keys: Collection[str]) -> Question:
     """A question from a row a stage wrote; `own_keys` are the stage's keys, the rest is kept as extra."""
     fields = Fields(row)
     name, text = fields.text("id"), fields.text("question")
     task, answer, kind, description = fields.texts_or_null(_OWN_TEXTS)
-    unknown = row.keys() - _KNOWN - own_keys
     return Question(
         id=name,
         question=text,
@@ -87,7 +88,7 @@ def question_from(row: Row, own_keys: set[str]) -> Question:
         kind=kind,
         description=description,
         choices=fields.optional_texts("choices"),
-        extra={key: value for key, value in row.items() if key in unknown} if unknown else {},
+        extra={key: value for key, value in row.items() if key not in _KNOWN and key not in own_keys},
     )
 
 
@@ -106,11 +107,11 @@ def dual_to_row(dual: DualChain) -> Row:
     return {**dual_row(dual), **dual.question.extra}
 
 
-def dual_from_row(row: Row, own_keys: set[str] | None = None) -> DualChain:
+def dual_from_row(row: Row, own_keys: Collection[str] = _DUAL) -> DualChain:
     """Raises FieldError where a field is missing or wrong."""
     fields = Fields(row)
     return DualChain(
-        question=question_from(row, own_keys or set(DUAL_KEYS)),
+        question=question_from(row, own_keys),
         right=_chain(fields.optional_inner("right")),
         wrong=_chain(fields.optional_inner("wrong")),
         teacher=fields.optional_text("teacher"),
@@ -123,7 +124,7 @@ def chains_from_row(row: Row) -> DualChain:
     found = stage_of(row)
     if found is None or not found.startswith(("dual chains", "alignments")):
         raise FieldError(None, f"holds {found or 'questions'}; dual chains or alignments are needed here")
-    return dual_from_row(row, {*DUAL_KEYS, "edits"})
+    return dual_from_row(row, _ALIGNMENT)
 
 
 def alignment_to_row(alignment: Alignment) -> Row:
@@ -155,7 +156,7 @@ def alignment_for_json(alignment: Alignment) -> Row:
 def alignment_from_row(row: Row) -> Alignment:
     """Raises FieldError where the row is no alignment, or a span lies outside its text."""
     refuse_other_stage(row, "alignments")
-    dual = dual_from_row(row, {*DUAL_KEYS, "edits"})
+    dual = dual_from_row(row, _ALIGNMENT)
     fields = Fields(row).optional_inner("edits")
     return Alignment(dual=dual, edits=None if fields is None else _edits(fields, dual))
 
@@ -191,7 +192,7 @@ def prediction_from_row(row: Row) -> Prediction:
     fields = Fields(row)
     steps = fields.optional_texts("steps")
     return Prediction(
-        question=question_from(row, set(PREDICTION_KEYS)),
+        question=question_from(row, PREDICTION_KEYS),
         sample=fields.whole("sample"),
         steps=steps or (),
         opening=fields.optional_text("opening"),  # files of earlier versions lack these three keys, and cut
@@ -217,7 +218,7 @@ def reject_from_row(row: Row) -> Reject:
     refuse_other_stage(row, "rejects")
     fields = Fields(row)
     return Reject(
-        question=question_from(row, set(REJECT_KEYS)),
+        question=question_from(row, REJECT_KEYS),
         step=fields.one_of("step", get_args(Step)),
         reason=fields.text("reason"),
         attempts=fields.whole("attempts"),

@@ -10,10 +10,10 @@ unit that differs comes first in Python's spelling), so that swapping the chains
 but which units are equal: not on hash seeds, and not on how units are numbered.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rapidfuzz.distance import Levenshtein
+from rapidfuzz.distance import Levenshtein, MatchingBlock
 
 from editctl.align.units import Cutter, Units
 from editctl.records import Edits, Match, Span
@@ -33,13 +33,16 @@ def edits_of_keys(
     sides: tuple[Units, Units], keys: Keys, unit: str, tokenizer: str | None, match: Match = "units"
 ) -> Edits:
     """The record of an alignment, from the places of the key units of both sides."""
+    distance, key_right, key_wrong = keys
     lengths = len(sides[0].values), len(sides[1].values)
-    spans = _spans(sides[0], keys[1]), _spans(sides[1], keys[2])
-    return make_edits(keys, lengths, spans, unit=unit, tokenizer=tokenizer, match=match)
+    counts = len(key_right), len(key_wrong)
+    spans = _spans(sides[0], key_right), _spans(sides[1], key_wrong)
+    return make_edits(distance, counts, lengths, spans, unit=unit, tokenizer=tokenizer, match=match)
 
 
 def make_edits(
-    keys: Keys,
+    distance: int,
+    counts: tuple[int, int],
     lengths: tuple[int, int],
     spans: tuple[tuple[Span, ...], tuple[Span, ...]],
     *,
@@ -47,8 +50,7 @@ def make_edits(
     tokenizer: str | None,
     match: Match = "units",
 ) -> Edits:
-    """The record of an alignment. `lengths` are the units of each side, `spans` its key spans."""
-    distance, key_right, key_wrong = keys
+    """The record of an alignment. `counts` are the key units of each side, `lengths` all its units."""
     longest = max(lengths)
     return Edits(
         unit=unit,
@@ -57,7 +59,7 @@ def make_edits(
         wrong=spans[1],
         distance=distance,
         similarity=round(1 - distance / longest, 4) if longest else 1.0,
-        key_ratio=(_ratio(key_right, lengths[0]), _ratio(key_wrong, lengths[1])),
+        key_ratio=(_ratio(counts[0], lengths[0]), _ratio(counts[1], lengths[1])),
         match=match,
     )
 
@@ -68,16 +70,22 @@ def key_units(right: Sequence[object], wrong: Sequence[object]) -> Keys:
     numbers: dict[object, int] = {}
     first = [numbers.setdefault(value, len(numbers)) for value in right]
     second = [numbers.setdefault(value, len(numbers)) for value in wrong]
-    return key_places(first, second, swapped=comes_first(wrong, right))
+    swapped = comes_first(wrong, right)
+    distance, blocks = matching_blocks(second, first) if swapped else matching_blocks(first, second)
+    one, other = (
+        _outside((block.a, block.size) for block in blocks),
+        _outside((block.b, block.size) for block in blocks),
+    )
+    return (distance, other, one) if swapped else (distance, one, other)
 
 
-def key_places(right: Any, wrong: Any, *, swapped: bool) -> Keys:
-    """As `key_units`, of units that are numbers already. `swapped`: the wrong side comes first."""
-    sides = (wrong, right) if swapped else (right, wrong)
-    steps: Any = Levenshtein.editops(*sides).as_list()
-    first = [source for tag, source, _ in steps if tag != "insert"]
-    second = [target for tag, _, target in steps if tag != "delete"]
-    return (len(steps), second, first) if swapped else (len(steps), first, second)
+def matching_blocks(first: Any, second: Any) -> tuple[int, list[MatchingBlock]]:
+    """The fewest edits from one side to the other, and the blocks of units that they leave alone, in order.
+
+    The last block is empty and stands at both ends. Units are small numbers or characters.
+    """
+    edits = Levenshtein.editops(first, second)
+    return len(edits), edits.as_matching_blocks()
 
 
 def comes_first(one: Sequence[object], other: Sequence[object]) -> bool:
@@ -94,5 +102,15 @@ def _spans(units: Units, keys: Sequence[int]) -> tuple[Span, ...]:
     return joined([units.spans[key] for key in keys])
 
 
-def _ratio(keys: Sequence[int], length: int) -> float:
-    return round(len(keys) / length, 4) if length else 0.0
+def _outside(blocks: Iterable[tuple[int, int]]) -> list[int]:
+    """The places before and between blocks, which are given by where they begin and how long they are."""
+    places: list[int] = []
+    last = 0
+    for start, size in blocks:
+        places.extend(range(last, start))
+        last = start + size
+    return places
+
+
+def _ratio(count: int, length: int) -> float:
+    return round(count / length, 4) if length else 0.0

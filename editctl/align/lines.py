@@ -94,5 +94,5 @@ def _done(alignments: Sequence[Alignment]) -> Done:
     figures = Figures()
     for alignment in alignments:
         figures.add(alignment)
-    data = b"\n".join([dumps_read(alignment_for_json(alignment)) for alignment in alignments])
-    return Done(data=data + b"\n", rows=len(alignments), figures=figures)
+    rows = [dumps_read(alignment_for_json(alignment)) for alignment in alignments]
+    return Done(data=b"\n".join([*rows, b""]), rows=len(rows), figures=figures)

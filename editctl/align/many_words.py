@@ -8,20 +8,25 @@ are left to the regular expression.
 
 import re
 import unicodedata
-from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from string import digits
 from typing import Any
 
 import numpy as np
 
+from editctl.records import Span
 from editctl.words import is_joining, is_word_alone
 
 _PACKED = 8
 """Characters that one 64-bit value holds; longer words are numbered."""
-_NUMBERED = 1 << 63
-"""ASCII characters leave the highest bit free: it marks a number."""
+_PLACE_BITS = 16
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+"""Times this, values have their differences in the high bits, too (2**64 by the golden ratio)."""
+_FIRST_PLACE = 0x10000
+_NUMBERS = 0xD800
+"""Characters below those that are no text; places begin far above them."""
 _KEPT = np.array([(1 << 8 * length) - 1 for length in range(_PACKED)] + [(1 << 64) - 1], dtype=np.uint64)
 _APOSTROPHE = ord("'")
 _LETTERS = re.compile(rb"[A-Za-z]*")
@@ -33,15 +38,16 @@ _ALONE = "\x0e"
 _MARKS = {"\u2019": "'"}
 
 
-class _Kinds(dict[int, str | None]):
-    """Character code -> an ASCII character of the same kind; None for what joins other characters.
+class _Kinds(dict[int, int | None]):
+    """Character code -> an ASCII character's code of the same kind; None for what joins other characters.
 
     Scripts without spaces, of which each character is a word, count as signs of their own.
     """
 
-    def __missing__(self, code: int) -> str | None:
-        self[code] = kind = chr(code) if code < 128 else _kind(chr(code))
-        return kind
+    def __missing__(self, code: int) -> int | None:
+        kind = _kind(chr(code))
+        self[code] = found = None if kind is None else ord(kind)
+        return found
 
 
 def _kind(character: str) -> str | None:
@@ -64,19 +70,58 @@ _KINDS = _Kinds()
 
 
 @dataclass(frozen=True, slots=True)
+class _Odd:
+    """A text that holds more than ASCII."""
+
+    at: int
+    text: str
+    beyond: Any
+    """(B,) places of the characters beyond ASCII, ascending."""
+    plain: str | None
+    """The text with an ASCII character of its kind for each of them; None where one joins others."""
+
+    def words_beyond(self, offset: int, starts: Any, ends: Any) -> dict[int, str]:
+        """The words that hold one of these characters, by their places among all; this text begins at `offset`."""
+        beyond = self.beyond + offset
+        words = np.searchsorted(starts, beyond, side="right") - 1
+        beyond, words = beyond[words >= 0], words[words >= 0]
+        words = words[beyond < ends[words]]
+        spans = zip((starts[words] - offset).tolist(), (ends[words] - offset).tolist(), strict=True)
+        return {word: self.text[start:end] for word, (start, end) in zip(words.tolist(), spans, strict=True)}
+
+
+def _odd(at: int, text: str) -> _Odd:
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    beyond = np.flatnonzero(codes > 127)
+    kinds: Any = [_KINDS[code] for code in codes[beyond].tolist()]
+    if None in kinds:
+        return _Odd(at, text, beyond, None)
+    plain = codes.astype(np.uint8)
+    plain[beyond] = kinds
+    return _Odd(at, text, beyond, plain.tobytes().decode("ascii"))
+
+
+@dataclass(frozen=True, slots=True)
 class WordTable:
     """Words of T texts, one after the other; N words in all."""
 
-    values: "array[int]"
-    """(N,) 64-bit values: two words are equal where their values are."""
+    values: str
+    """(N,) a character for each word: two words are equal where their characters are."""
     starts: Any
-    """(N,) where each word begins, counted from the beginning of its own text."""
+    """(N,) where each word begins, counted as `offsets` are."""
     ends: Any
     """(N,) where each word ends."""
+    offsets: Any
+    """(T + 1,) where each text begins, and where one more would."""
     bounds: list[int]
     """(T + 1,) place of each text's first word, and N."""
     unsure: frozenset[int]
     """Texts whose words this table may have wrong; cut them one by one."""
+
+    def span(self, text: int, word: int) -> Span:
+        """Where a text's word stands in that text."""
+        at, offset = self.bounds[text] + word, int(self.offsets[text])
+        return int(self.starts[at]) - offset, int(self.ends[at]) - offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +143,10 @@ class _Marks:
 
 def cut_many(texts: Sequence[str]) -> WordTable:
     """Cut texts; those in `unsure` have to be cut one by one."""
+    odd = [_odd(at, text) for at, text in enumerate(texts) if not text.isascii()]
     plain = list(texts)
-    odd = [at for at, text in enumerate(texts) if not text.isascii()]
-    joining = []
-    for at in odd:
-        plain[at] = texts[at].translate(_KINDS)
-        if len(plain[at]) != len(texts[at]):
-            plain[at] = ""
-            joining.append(at)
+    for one in odd:
+        plain[one.at] = one.plain or ""
     blob = ("\n" + "\n".join(plain) + "\n").encode("ascii")
     lengths = np.fromiter(map(len, plain), dtype=np.int64, count=len(plain))
     offsets = np.concatenate(([1], 1 + np.cumsum(lengths + 1)))
@@ -113,17 +154,17 @@ def cut_many(texts: Sequence[str]) -> WordTable:
     starting, doubtful = _starts(marks)
     starts = np.flatnonzero(starting)
     ends = np.flatnonzero(~marks.space & _ahead(marks.space | starting)) + 1
-    bounds = np.searchsorted(starts, offsets)
-    own = np.repeat(offsets[:-1], np.diff(bounds))
-    unsure = np.searchsorted(offsets, doubtful, side="right") - 1
-    spelt = {
-        word: texts[at][starts[word] - offsets[at] : ends[word] - offsets[at]]
-        for at in odd
-        if plain[at]
-        for word in _beyond_ascii(texts[at], int(offsets[at]), starts, ends)
-    }
+    bounds = np.searchsorted(starts, offsets).tolist()
+    spelt: dict[int, str] = {}
+    for one in odd:
+        if one.plain is not None:
+            spelt |= one.words_beyond(int(offsets[one.at]), starts, ends)
     values = _values(blob, starts, ends, spelt)
-    return WordTable(values, starts - own, ends - own, bounds.tolist(), frozenset([*unsure.tolist(), *joining]))
+    if values is None:
+        return WordTable("\0" * len(starts), starts, ends, offsets, bounds, frozenset(range(len(texts))))
+    unsure = np.searchsorted(offsets, doubtful, side="right") - 1
+    joining = [one.at for one in odd if one.plain is None]
+    return WordTable(values, starts, ends, offsets, bounds, frozenset([*unsure.tolist(), *joining]))
 
 
 def _marks(codes: Any) -> _Marks:
@@ -191,30 +232,27 @@ def _ahead(marks: Any) -> Any:
     return ahead
 
 
-def _values(blob: bytes, starts: Any, ends: Any, spelt: Mapping[int, str]) -> "array[int]":
-    """Values of the words of a blob; `spelt` has the words, by their places, that hold more than ASCII."""
+def _values(blob: bytes, starts: Any, ends: Any, spelt: Mapping[int, str]) -> str | None:
+    """A character for each word of a blob; None where there are too many words to tell apart.
+
+    Characters, because edit distance is several times as fast on them as on large numbers. Most words take one by
+    where a table holds them; those that another word took the place of are numbered, and so are long ones.
+    `spelt` has the words, by their places, that hold more than ASCII.
+    """
     padded = blob + bytes(_PACKED)
     windows: Any = np.ndarray((len(blob),), dtype="<u8", buffer=padded, strides=(1,))
     lengths = ends - starts
-    values = windows.take(starts) & _KEPT.take(np.minimum(lengths, _PACKED))
-    numbers: dict[bytes | str, int] = {}
-    long = np.flatnonzero(lengths > _PACKED)
-    values[long] = [
-        numbers.setdefault(blob[start:end], _NUMBERED + len(numbers))
-        for start, end in zip(starts[long].tolist(), ends[long].tolist(), strict=True)
-    ]
-    for word, text in spelt.items():
-        values[word] = numbers.setdefault(text, _NUMBERED + len(numbers))
-    found = array("Q")
-    found.frombytes(values.tobytes())
-    return found
-
-
-def _beyond_ascii(text: str, offset: int, starts: Any, ends: Any) -> list[int]:
-    """Places of the words of a text that hold a character beyond ASCII; the text begins at `offset`."""
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    beyond = np.flatnonzero(codes > 127) + offset
-    words = np.searchsorted(starts, beyond, side="right") - 1
-    beyond, words = beyond[words >= 0], words[words >= 0]
-    found: list[int] = words[beyond < ends[words]].tolist()
-    return found
+    packed = windows.take(starts) & _KEPT.take(np.minimum(lengths, _PACKED))
+    places = (packed * _SPREAD) >> np.uint64(64 - _PLACE_BITS)
+    held = np.empty(1 << _PLACE_BITS, dtype=np.uint64)  # only what is written now is read
+    held[places] = packed
+    characters = (places + np.uint64(_FIRST_PLACE)).astype("<u4")
+    others = np.flatnonzero((held[places] != packed) | (lengths > _PACKED))
+    spellings = [blob[start:end] for start, end in zip(starts[others].tolist(), ends[others].tolist(), strict=True)]
+    every: dict[bytes | str, None] = dict.fromkeys(chain(spellings, spelt.values()))
+    if len(every) > _NUMBERS:
+        return None
+    numbers = {spelling: number for number, spelling in enumerate(every)}
+    characters[others] = list(map(numbers.__getitem__, spellings))
+    characters[list(spelt)] = list(map(numbers.__getitem__, spelt.values()))
+    return str(characters.tobytes(), "utf-32-le")

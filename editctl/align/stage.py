@@ -73,7 +73,7 @@ class Figures:
 
     def _conclusion(self, text: str, edits: Edits) -> None:
         conclusion = find_conclusion(text) if edits.right else None
-        self.key_characters += sum(end - start for start, end in edits.right)
+        self.key_characters += sum([end - start for start, end in edits.right])
         if conclusion is not None:
             self.in_conclusion += _overlap(edits.right, conclusion.start, conclusion.end)
 

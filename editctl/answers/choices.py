@@ -13,6 +13,8 @@ Options = tuple[tuple[str, str], ...]
 """Label and text of each option, in order."""
 
 _HEADING = re.compile(r"(?:^|[\s.])(?:Answer )?(?:Options|Choices)[ \t]*:", re.IGNORECASE)
+_HEADING_WORDS = "options", "choices"
+"""Found many times as fast."""
 _LABELLED = re.compile(r"\s*\(?([A-Z]|[0-9]{1,2})[).:]\s*(?=\S)(.*)")
 _BARE_LABEL = re.compile(r"\s*([A-Z])[?]?\s+(?=\S)(.*)")
 _INLINE = re.compile(r"(?:^|\s)\(([A-Z]|[0-9])\)\s*")
@@ -60,11 +62,26 @@ def options_of(choices: tuple[str, ...] | None, question_text: str) -> Options:
     """
     if choices:
         return listed_options(choices, question_text) or lettered(choices)
-    headings = list(_HEADING.finditer(question_text))
-    if headings:
-        return _listed(question_text[headings[-1].end() :])
+    listed = _behind_heading(question_text)
+    if listed is not None:
+        return _listed(listed)
     lines = [line for line in question_text.split("\n") if _INLINE.match(line)]
     return _by_label(lines) if len(lines) > 1 else ()
+
+
+def _behind_heading(question_text: str) -> str | None:
+    """What stands behind the last heading of options; None where there is none."""
+    begin = 0
+    if question_text.isascii():  # else letters beyond ASCII may count as one of a heading's
+        lowered = question_text.lower()
+        places = [place for word in _HEADING_WORDS if (place := lowered.find(word)) >= 0]
+        if not places:
+            return None
+        begin = max(0, min(places) - len("\nAnswer "))
+    last = None
+    for last in _HEADING.finditer(question_text, begin):
+        pass
+    return question_text[last.end() :] if last else None
 
 
 def lettered(choices: tuple[str, ...]) -> Options:
@@ -81,8 +98,7 @@ def listed_options(choices: tuple[str, ...], question_text: str) -> Options:
     listed = options_of(None, question_text)
     if sorted(comparable(text) for _, text in listed) == sorted(comparable(text) for _, text in own):
         return listed
-    headings = list(_HEADING.finditer(question_text))
-    block = question_text[headings[-1].end() :].strip().split("\n\n")[0] if headings else ""
+    block = (_behind_heading(question_text) or "").strip().split("\n\n")[0]
     lines = [comparable(line.strip(" \t-*•")) for line in block.split("\n")]
     if lines == [comparable(text) for _, text in own]:
         return own

@@ -77,7 +77,6 @@ _DASHED = re.compile(r"[ \t]*+[-•*][ \t]++(?=\S)")
 _NUMBERED = re.compile(r"[ \t]*+[0-9]{1,2}[.)][ \t]++(?=\S)")
 _WORD_LINE = re.compile(r"[ \t]*+(?=[A-Za-z][\w'&-]+[ \t,;]*(?:\n|\Z))")
 _REST_EMPTY = re.compile(r"[ \t:*_]*+\n(?:[ \t]*+\n)*+")
-_MARKUP_BEFORE = re.compile(r"[*_]*\Z")
 
 
 def find_conclusion(text: str, opening: str = CANONICAL) -> Conclusion | None:
@@ -129,12 +128,18 @@ def _answer_part(conclusion: Conclusion) -> str:
 
 
 def _searched_until(text: str) -> int:
-    line = next((match for match in _RUN_ON.finditer(text) if text[: match.start()].strip()), None)
-    limit = line.start() if line else len(text)
-    if not any(sign in text for sign in _TURN_SIGNS):
-        return limit
-    turn = next((match for match in _TURN.finditer(text, 0, limit) if text[: match.start()].strip()), None)
-    return turn.start() if turn else limit
+    limit = _first_behind_text(_RUN_ON, text, len(text))
+    if ("<" in text or "[" in text) and any(sign in text for sign in _TURN_SIGNS):
+        return _first_behind_text(_TURN, text, limit)
+    return limit
+
+
+def _first_behind_text(pattern: re.Pattern[str], text: str, limit: int) -> int:
+    """Where the first match begins that has more than white space before it; the limit where there is none."""
+    found = pattern.search(text, 0, limit)
+    while found and not text[: found.start()].strip():
+        found = pattern.search(text, found.end(), limit)
+    return found.start() if found else limit
 
 
 @lru_cache(maxsize=32)
@@ -237,8 +242,9 @@ def _boxes(text: str, limit: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _conclude(text: str, start: int, answer_from: int, limit: int, form: Form) -> Conclusion:
-    markup = _MARKUP_BEFORE.search(text, max(0, start - 8), start)
-    start = markup.start() if markup else start
+    furthest = max(0, start - 8)
+    while start > furthest and text[start - 1] in "*_":
+        start -= 1
     items = _items(text, answer_from, limit)
     if items:
         answer_from, end, answer = items

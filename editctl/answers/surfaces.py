@@ -113,7 +113,7 @@ def sentence_end(text: str, start: int, limit: int) -> int:
     for stop in _STOP.finditer(text, start, limit):
         if stop[0] == "\n":
             return stop.start()
-        if not _goes_on(text, start, stop, limit):
+        if stop.end() == limit or not _goes_on(text, start, stop, limit):
             return stop.end()
     return limit
 

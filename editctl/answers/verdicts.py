@@ -101,11 +101,15 @@ def infer_kind(answer: str, choices: tuple[str, ...] | None, question_text: str)
 
 def read_surface(surface: str, question: Question) -> Reading:
     """Read an answer that stands alone, without a conclusion sentence around it."""
+    return _read_surface(surface, kind_of(question), question)
+
+
+def _read_surface(surface: str, kind: str, question: Question) -> Reading:
     settled = settle(visible(surface))
     if not settled:
         return Reading(None, "empty")
     try:
-        answer = _read(settled, kind_of(question), question)
+        answer = _read(settled, kind, question)
     except TooHard:
         return Reading(None, "too-hard")
     return Reading(answer) if answer is not None else Reading(None, "unread")
@@ -122,8 +126,9 @@ def read_answer(text: str, question: Question, opening: str = CANONICAL) -> Read
 
 def same_answer(one: str, other: str, question: Question) -> bool:
     """Whether two answers, as written or in canonical form, mean the same; False where one can't be read."""
-    left, right = read_surface(one, question).answer, read_surface(other, question).answer
-    return left is not None and right is not None and bool(_same(left, right, question))
+    kind = kind_of(question)
+    left, right = (_read_surface(surface, kind, question).answer for surface in (one, other))
+    return left is not None and right is not None and bool(_same(left, right, kind))
 
 
 def judge(text: str, question: Question, opening: str = CANONICAL) -> Verdict:
@@ -160,10 +165,11 @@ def _read_conclusion(text: str, conclusion: Conclusion | None, question: Questio
 def _judge_reading(reading: Reading, question: Question) -> Verdict:
     if reading.answer is None:
         return Verdict("none", None, reading.reason)
-    gold = read_surface(question.answer or "", question).answer
+    kind = kind_of(question)
+    gold = _read_surface(question.answer or "", kind, question).answer
     if gold is None:
         return Verdict("none", reading.answer, "no-gold")
-    same = _same(reading.answer, gold, question)
+    same = _same(reading.answer, gold, kind)
     if same is None:
         return Verdict("none", reading.answer, "too-hard")
     return Verdict("right" if same else "wrong", reading.answer)
@@ -189,9 +195,9 @@ def _pair(answer: str) -> tuple[str, str]:
     return word, f"not {word}"
 
 
-def _same(one: str, other: str, question: Question) -> bool | None:
+def _same(one: str, other: str, kind: str) -> bool | None:
     """None where it could not be found out."""
-    if kind_of(question) != "maths" and not (kind_of(question) == "number" and "\\" in one + other):
+    if kind != "maths" and not (kind == "number" and "\\" in one + other):
         return one == other or comparable(one) == comparable(other)
     try:
         return same_maths(one, other)
