@@ -91,12 +91,14 @@ def toy_rows(count: int) -> list[dict[str, Any]]:
     return found
 
 
-def write_rows(rows: Sequence[dict[str, Any]], count: int, path: Path) -> None:
-    """`count` rows, the same again and again under other ids."""
+def write_rows(rows: Sequence[dict[str, Any]], count: int, path: Path, *, numbered: bool = False) -> None:
+    """`count` rows, the same again and again under other ids; with numbered questions, no question stands twice."""
     with path.open("w", encoding="utf-8") as file:
         for number in range(count):
             row = rows[number % len(rows)]
             row = {**row, "id": f"{row['id']}#{number}"}
+            if numbered:
+                row["question"] = f"{number}. {row['question']}"
             file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
@@ -135,13 +137,13 @@ def timed(sides: Sequence[Side], times: int, comparable: Sequence[bool]) -> dict
     return {name: statistics.median(values) for name, values in spent.items()}
 
 
-def word_sides(pairs: Sequence[Pair], source: Path, target: Path) -> list[Side]:
-    """Ours, Python alone and rapidfuzz alone, on the same words."""
+def word_sides(pairs: Sequence[Pair], sources: tuple[Path, Path], target: Path) -> list[Side]:
+    """Ours, Python alone and rapidfuzz alone, on the same words. The second source has a question of its own a row."""
     cut = [(list(words(right).values), list(words(wrong).values)) for right, wrong in islice(cycle(pairs), ROWS)]
     """Each row's own words: passes over the same few pairs would run in the processor's cache."""
     aligner = aligner_for("word")
 
-    def ours() -> list[int]:
+    def ours(source: Path) -> list[int]:
         end_to_end(source, target, aligner)
         return distances(target, len(pairs))
 
@@ -149,7 +151,8 @@ def word_sides(pairs: Sequence[Pair], source: Path, target: Path) -> list[Side]:
         return [len(Levenshtein.editops(right, wrong).as_list()) for right, wrong in cut][: len(pairs)]
 
     return [
-        Side("editctl", ours, ROWS),
+        Side("editctl", lambda: ours(sources[0]), ROWS),
+        Side("editctl_no_question_twice", lambda: ours(sources[1]), ROWS),
         Side("python", lambda: [plain_keys(right, wrong)[0] for right, wrong in cut[: len(pairs)]], len(pairs)),
         Side("rapidfuzz", rapidfuzz, ROWS),
     ]
@@ -178,9 +181,10 @@ def token_sides(pairs: Sequence[Pair], source: Path, target: Path) -> list[Side]
 def speed(rows: Sequence[dict[str, Any]], folder: Path) -> dict[str, Any]:
     """All ratios."""
     pairs = [(row["right"]["text"], row["wrong"]["text"]) for row in rows]
-    source, target = folder / "dual.jsonl", folder / "aligned.jsonl"
+    source, numbered, target = (folder / name for name in ("dual.jsonl", "numbered.jsonl", "aligned.jsonl"))
     write_rows(rows, ROWS, source)
-    word = timed(word_sides(pairs, source, target), TIMES, [True] * len(pairs))
+    write_rows(rows, ROWS, numbered, numbered=True)
+    word = timed(word_sides(pairs, (source, numbered), target), TIMES, [True] * len(pairs))
     # Several tokens of one character beyond ASCII are one unit to us, and several to the other side.
     plain = [(right + wrong).isascii() for right, wrong in pairs]
     token = timed(token_sides(pairs, source, target), TIMES, plain)

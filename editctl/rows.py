@@ -39,6 +39,7 @@ _CHAIN_TEXTS = ("answer", "mistake", "template", "reasoning", "label")
 _ORIGINS = get_args(Origin)
 LATER_KEYS = {*DUAL_KEYS, "edits", *PREDICTION_KEYS, *REJECT_KEYS}
 """Keys that stages write: a user's own key of that name would be lost."""
+_KEYS_TOLD = 5
 
 _STAGE_MARKS = (
     ("alignments (made by `editctl align`)", frozenset(("edits", "right"))),
@@ -55,11 +56,19 @@ def stage_of(row: Row) -> str | None:
     return next((name for name, marks in _STAGE_MARKS if keys >= marks), None)
 
 
+def holding(row: Row) -> str:
+    """What a row is, for messages: a stage's, a question, or whatever keys it has."""
+    found = stage_of(row) or ("questions" if "question" in row else None)
+    if found is not None:
+        return found
+    rest = ", ..." if len(row) > _KEYS_TOLD else ""
+    return f"rows with the keys {', '.join(list(row)[:_KEYS_TOLD])}{rest}" if row else "rows without a key"
+
+
 def refuse_other_stage(row: Row, wanted: str) -> None:
     """Raises FieldError when the row is another stage's."""
-    found = stage_of(row)
-    if found is None or not found.startswith(wanted):
-        raise FieldError(None, f"holds {found or 'questions'}; {wanted} are needed here")
+    if not (stage_of(row) or "").startswith(wanted):
+        raise FieldError(None, f"holds {holding(row)}; {wanted} are needed here")
 
 
 def question_row(question: Question) -> Row:
@@ -123,7 +132,7 @@ def chains_from_row(row: Row) -> DualChain:
     """The dual chain of a dual chain's or an alignment's row. Raises FieldError where it is neither."""
     found = stage_of(row)
     if found is None or not found.startswith(("dual chains", "alignments")):
-        raise FieldError(None, f"holds {found or 'questions'}; dual chains or alignments are needed here")
+        raise FieldError(None, f"holds {holding(row)}; dual chains or alignments are needed here")
     return dual_from_row(row, _ALIGNMENT)
 
 

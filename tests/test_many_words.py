@@ -6,6 +6,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from editctl.align import many_words
+from editctl.align.aligner import aligner_for
+from editctl.align.many_edits import word_edits
 from editctl.align.many_words import WordTable, cut_many
 from editctl.words import word_spans
 
@@ -110,6 +113,25 @@ def test_a_short_word_is_not_the_beginning_of_a_longer_one() -> None:
     table = check(["a ab abc a\x00 abcdefgh abcdefghi"])
     assert len(table.values) == 7
     assert len(set(table.values)) == 6
+
+
+@pytest.mark.parametrize("bits", [1, 3])
+def test_words_that_want_the_same_place_are_told_apart(monkeypatch: pytest.MonkeyPatch, bits: int) -> None:
+    monkeypatch.setattr(many_words, "_PLACE_BITS", bits)
+    table = check([" ".join(f"w{number}" for number in range(300)), "w7 w299 internationally w7"])
+    assert not table.unsure
+    assert len(set(table.values)) == 301
+
+
+def test_more_words_than_can_be_told_apart_are_left_to_the_regular_expression(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(many_words, "_NUMBERS", 3)
+    assert not check(["internationally überraschungen internationally"]).unsure
+    table = check(["internationally international", "überraschungen internationale", "a"])
+    assert table.unsure == {0, 1, 2}
+    assert len(table.values) == table.bounds[-1] == 5
+    texts = ("internationally international", "überraschungen internationale")
+    assert word_edits([texts, ("a", "b")]) == [None, None]
+    assert aligner_for("word").many([texts]) == [aligner_for("word").one(*texts)]
 
 
 def test_nothing_is_cut_to_nothing() -> None:

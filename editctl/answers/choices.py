@@ -78,10 +78,8 @@ def _behind_heading(question_text: str) -> str | None:
         if not places:
             return None
         begin = max(0, min(places) - len("\nAnswer "))
-    last = None
-    for last in _HEADING.finditer(question_text, begin):
-        pass
-    return question_text[last.end() :] if last else None
+    headings = list(_HEADING.finditer(question_text, begin))
+    return question_text[headings[-1].end() :] if headings else None
 
 
 def lettered(choices: tuple[str, ...]) -> Options:

@@ -7,7 +7,7 @@ from editctl.cli.inspect_names import Names
 from editctl.errors import UsageError
 from editctl.jsonl import FieldError, Row
 from editctl.records import Alignment, DualChain, Match, Reject
-from editctl.rows import alignment_from_row, reject_from_row, stage_of
+from editctl.rows import alignment_from_row, holding, reject_from_row, stage_of
 
 Record = Alignment | DualChain | Reject
 """A dual chain is one that is still to be aligned."""
@@ -22,12 +22,12 @@ def converter(mapping: tuple[str, ...], *, again: bool, rejects: bool) -> Callab
     from editctl.align.pairs import PairReader
 
     def convert(row: Row) -> Record:
-        found = stage_of(row) or "questions"
+        found = holding(row)
         if found.startswith("rejects"):
             return reject_from_row(row)
         if rejects:
             raise FieldError(None, f"holds {found}, no rejects, and no NAME.rejects.jsonl lies beside it")
-        if found.startswith("predictions") or (found == "questions" and not _half_a_pair(row)):
+        if found.startswith("predictions") or (stage_of(row) is None and not _half_a_pair(row)):
             raise FieldError(None, f"holds {found}; dual chains, alignments, rejects or pairs are needed here")
         if found.startswith("alignments") and not again:
             return _aligned(alignment_from_row(row))

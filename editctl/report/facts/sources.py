@@ -10,7 +10,7 @@ from editctl.files import InputFile, sha256_of
 from editctl.jsonl import Row, locate, read_rows
 from editctl.manifest import Manifest, find
 from editctl.models import RUN_FILE, run_facts
-from editctl.rows import stage_of
+from editctl.rows import holding
 from editctl.slots import SLOTS
 
 T = TypeVar("T")
@@ -112,7 +112,7 @@ def kind_of(name: str, path: str) -> Kind:
         number, row = next(read_rows(file))
     finally:
         file.close()
-    found = stage_of(row) or ("a manifest" if row.keys() >= MANIFEST_KEYS else "questions")
+    found = "a manifest" if row.keys() >= MANIFEST_KEYS else holding(row)
     kind = next((kind for start, kind in _KINDS.items() if found.startswith(start)), None)
     if kind is None:
         raise InputError(
