@@ -85,12 +85,19 @@ def shell(script: str, python: Path, folder: Path) -> subprocess.CompletedProces
 @pytest.mark.full
 def test_wheel_runs_the_pipeline_in_an_empty_environment(installed: Path, tmp_path: Path) -> None:
     script = """
-        editctl gen-dual 'toy:chain?n=24' -t oracle | editctl align |
+        editctl gen-dual 'toy:chain?n=24' -t oracle | editctl align | tee aligned.jsonl |
             editctl train -s tiny -r edit --max-steps 2 --batch-questions 8 -o run
         editctl eval run 'toy:chain?split=test&n=4' --max-new-tokens 8 --json
+        editctl inspect aligned.jsonl --limit 1 > shown.txt
+        editctl report run aligned.jsonl -o report.html --png plots
+        editctl align aligned.jsonl --format parquet --tokenizer run -o weighted.parquet
     """
     result = shell(script, installed, tmp_path)
     assert result.returncode == 0, result.stderr
+    assert "⟦" in (tmp_path / "shown.txt").read_text(encoding="utf-8")
+    assert "<svg" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert list((tmp_path / "plots").glob("*.png"))
+    assert (tmp_path / "weighted.parquet").stat().st_size
     assert json.loads(result.stdout.splitlines()[-1])["n"] == 4
     lineage = json.loads((tmp_path / "run" / "editctl.json").read_text(encoding="utf-8"))["lineage"]
     assert lineage["inputs"][0]["made_by"]["command"] == "align"
