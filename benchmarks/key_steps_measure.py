@@ -11,8 +11,7 @@ from key_steps_truth import TRUTHS, Marked, Truth
 from editctl.align.edits import key_units
 from editctl.align.steps import key_units_by_steps
 from editctl.align.units import Cutter, Units
-from editctl.keysteps import Control, outside_conclusion, side_weighing
-from editctl.steps import step_spans
+from editctl.keysteps import Control, in_first_step, outside_conclusion, side_weighing
 from editctl.words import joined, touching, word_spans
 
 PARTS = ("outside the conclusion", "first changed step")
@@ -76,11 +75,8 @@ def narrowed_counts(flagged: Flagged, truth: Truth, part: str) -> Counts:
     found = []
     for units, keys, side in zip(flagged.units, flagged.keys, (truth.right, truth.wrong), strict=True):
         spans = tuple(units.spans[key] for key in keys)
-        if part == "first changed step":
-            first = touching(step_spans(side.text), spans)[:1]
-            chosen = set(touching(spans, first))
-        else:
-            chosen = set(touching(spans, outside_conclusion(side.text, spans)))
+        narrow = in_first_step if part == "first changed step" else outside_conclusion
+        chosen = set(touching(spans, narrow(side.text, spans)))
         found.append([_met(chosen, units.spans, side, marks) for marks in TRUTHS.values()])
     return np.array(found)
 

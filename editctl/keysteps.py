@@ -7,6 +7,7 @@ from typing import Literal
 
 from editctl.answers.conclusion import CANONICAL, find_conclusion
 from editctl.records import Alignment, DualChain, Span, WeightedSpan
+from editctl.steps import step_spans
 from editctl.words import is_number, joined, touching, word_spans
 
 Control = Literal["none", "random", "numbers", "conclusion", "all"]
@@ -27,6 +28,7 @@ def side_weighing(
     control: Control,
     *,
     seed: str,
+    first_step: bool = False,
     skip_conclusion: bool = False,
     opening: str = CANONICAL,
 ) -> Weighing | None:
@@ -38,9 +40,11 @@ def side_weighing(
 
     random: as many other words as are key, those whose hash with `seed` is smallest (all others, where there are
     fewer); numbers: every number; conclusion: the words of the conclusion sentence; all: every word. Numbers,
-    conclusion and all take key words too. With `skip_conclusion` both key steps and control stay outside it.
+    conclusion and all take key words too. With `skip_conclusion` both key steps and control stay outside it. With
+    `first_step` only the key steps in the first step that has any (outside the conclusion, with both) are kept.
     """
     kept = outside_conclusion(text, key_spans, opening) if skip_conclusion else tuple(key_spans)
+    kept = in_first_step(text, kept) if first_step else kept
     if control == "none" or not kept:
         return Weighing(kept)
     words = word_spans(text)
@@ -65,6 +69,18 @@ def outside_conclusion(text: str, spans: Sequence[Span], opening: str = CANONICA
     parts = []
     for start, end in spans:
         parts += [(start, min(end, conclusion.start)), (max(start, conclusion.end), end)]
+    return tuple((start, end) for start, end in parts if start < end)
+
+
+def in_first_step(text: str, spans: Sequence[Span]) -> tuple[Span, ...]:
+    """The parts of the spans that lie in the first step that they touch; all of them where they touch none.
+
+    A step is a sentence or a line, as `steps.step_spans` cuts them; white space between steps is of none.
+    """
+    step = next(iter(touching(step_spans(text), spans)), None)
+    if step is None:
+        return tuple(spans)
+    parts = ((max(start, step[0]), min(end, step[1])) for start, end in spans)
     return tuple((start, end) for start, end in parts if start < end)
 
 

@@ -48,6 +48,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {},
         {"gamma": 0.25, "beta": 0.5, "alpha": 0.75},
         {"skip_conclusion": True, "beta": 0.3},
+        {"first_step": True, "beta": 0.3},
         *({"control": control, "beta": 0.3} for control in ("random", "numbers", "conclusion", "all")),
     ],
     "cascod": [{}, {"alpha": 0.6}],

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from editctl.align.edits import align_texts, key_units
 from editctl.align.units import words
 from editctl.answers.conclusion import find_conclusion
-from editctl.keysteps import Weighing, outside_conclusion, pair_fault, side_weighing, weigh
+from editctl.keysteps import Weighing, in_first_step, outside_conclusion, pair_fault, side_weighing, weigh
 from editctl.records import Alignment, Edits
+from editctl.steps import step_spans
 from editctl.words import touching, word_spans
 from tests.support_models import pair
 
@@ -57,6 +58,35 @@ def test_exactly_the_characters_outside_stay(spans: list[tuple[int, int]]) -> No
     inside = set(range(*CONCLUSION))
     wanted = {place for start, end in spans for place in range(start, end)} - inside
     assert {place for start, end in outside_conclusion(TEXT, spans) for place in range(start, end)} == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "spans", "kept"),
+    [
+        ("One two. Three four. Five.", [(9, 14), (15, 19), (21, 25)], [(9, 14), (15, 19)]),
+        ("One two. Three four. Five.", [(21, 25)], [(21, 25)]),
+        ("a b\nc d", [(2, 5)], [(2, 3)]),
+        ("a b\nc d", [(3, 5)], [(4, 5)]),
+        ("a  b\n\nc", [(1, 3), (4, 6)], [(1, 3)]),
+        ("a\n\nb", [(1, 3)], [(1, 3)]),
+        ("a. b.", [], []),
+        ("", [], []),
+    ],
+)
+def test_the_first_step_that_changes_is_kept(
+    text: str, spans: list[tuple[int, int]], kept: list[tuple[int, int]]
+) -> None:
+    assert list(in_first_step(text, spans)) == kept
+
+
+@settings(deadline=None)
+@given(st.text(alphabet="ab. \n3", max_size=40), st.text(alphabet="ab. \n3", max_size=40))
+def test_nothing_is_kept_beyond_the_first_step_and_nothing_in_it_is_lost(right: str, wrong: str) -> None:
+    spans = align_texts(right, wrong, words, "word", None).right
+    kept = {place for start, end in in_first_step(right, spans) for place in range(start, end)}
+    key = {place for start, end in spans for place in range(start, end)}
+    step = next(({*range(start, end)} for start, end in step_spans(right) if key & {*range(start, end)}), set())
+    assert kept == key & step
 
 
 def test_key_spans_stand_before_the_whole_text() -> None:
@@ -108,29 +138,33 @@ def own_units(text: str, spans: Any) -> set[tuple[int, int]]:
 
 
 @settings(deadline=None)
-@given(CHAINS, CHAINS, ENDINGS, st.sampled_from(CONTROLS), st.booleans())
+@given(CHAINS, CHAINS, ENDINGS, st.sampled_from(CONTROLS), st.booleans(), st.booleans())
 def test_a_control_weighs_as_much_as_the_key_steps(
-    right: str, wrong: str, ending: str, control: Any, skip: bool
+    right: str, wrong: str, ending: str, control: Any, skip: bool, first: bool
 ) -> None:
     right += ending
     edits = align_texts(right, wrong, words, "word", None)
     key = own_units(right, edits.right)
     found = find_conclusion(right) if skip else None
     inside = own_units(right, [(found.start, found.end)]) if found else set()
-    weighing = side_weighing(right, edits.right, control, seed="q right", skip_conclusion=skip)
+    kept = key - inside
+    if first:
+        steps = (own_units(right, [step]) & kept for step in step_spans(right))
+        kept = next(filter(None, steps), set())
+    weighing = side_weighing(right, edits.right, control, seed="q right", skip_conclusion=skip, first_step=first)
     if weighing is None:
-        assert key - inside
+        assert kept
         return
     units = own_units(right, weighing.spans)
-    if not key - inside:
+    if not kept:
         assert weighing == Weighing(())
         return
-    assert weighing.factor * len(units) == pytest.approx(len(key - inside))
+    assert weighing.factor * len(units) == pytest.approx(len(kept))
     assert not units & inside
     if control == "random":
         assert not units & key
         others = set(words(right).spans) - key - inside
-        assert len(units) == min(len(others), len(key - inside))
+        assert len(units) == min(len(others), len(kept))
 
 
 @settings(deadline=None)

@@ -231,7 +231,7 @@ PAPER: dict[str, dict[str, Any]] = {
         **SCHEDULE,
         **EDIT,
         **{"key_epochs": 10, "key_learning_rate": 5e-6, "normaliser": "target"},
-        **{"control": "none", "skip_conclusion": False, "max_key_ratio": 1, "min_similarity": 0},
+        **{"control": "none", "skip_conclusion": False, "first_step": False, "max_key_ratio": 1, "min_similarity": 0},
     },
 }
 

@@ -67,6 +67,17 @@ def test_edit_can_leave_the_conclusion_out() -> None:
     assert wrong == (((10, 12, -0.025),), 0.0)
 
 
+def test_edit_can_keep_to_the_first_step_that_changes() -> None:
+    right, wrong = spans_of(row(), first_step=True)
+    assert right == (((10, 12, 1.0),), 0.0)
+    assert wrong == (((10, 12, -0.025),), 0.0)
+    alignment = pair(right="So. Therefore, the answer is 4.", wrong="So. Therefore, the answer is 5.")
+    assert spans_of(alignment, first_step=True)[0] == (((29, 30, 1.0),), 0.0)
+    assert key_steps(alignment, first_step=True, skip_conclusion=True) == skipped(
+        "no-key-step-outside-conclusion", "q0"
+    )
+
+
 def test_edit_finds_the_conclusion_it_is_told() -> None:
     alignment = row(right="17 + 25 = 42. Es ergibt 42.", wrong="17 + 25 = 32. Es ergibt 32.")
     right, wrong = spans_of(alignment, skip_conclusion=True, conclusion="Es ergibt")

@@ -27,6 +27,7 @@ class EditOptions:
     rectified: bool = option(True, "whether the first stage imitates rectified chains too")
     key_steps: bool = option(True, "whether there is a second stage")
     skip_conclusion: bool = option(False, "leave the conclusion sentence out of the key steps")
+    first_step: bool = option(False, "keep only the key steps of the first step that changes, on each side")
     conclusion: str = option(CANONICAL, "opening of the conclusion sentence, for skip-conclusion and control")
     control: Control = option("none", "what is weighted in place of the key steps, for honest comparisons")
     max_key_ratio: float = option(1.0, "skip pairs in which a larger share of a side's units is key")
@@ -72,6 +73,7 @@ PAPER = Preset(
         "rectified": True,
         "key_steps": True,
         "skip_conclusion": False,
+        "first_step": False,
         "control": "none",
         "max_key_ratio": 1.0,
         "min_similarity": 0.0,
@@ -187,6 +189,7 @@ def _weighing(chain: Chain, spans: Sequence[Span], weight: float, seed: str, opt
         spans,
         options.control,
         seed=seed,
+        first_step=options.first_step,
         skip_conclusion=options.skip_conclusion,
         opening=options.conclusion,
     )
