@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
+from editctl.report.facts.pairs import cut
 from editctl.report.page.model import (
     Answered,
     ChainView,
@@ -18,7 +19,6 @@ from editctl.report.page.model import (
     Outcome,
     Page,
     PairView,
-    Piece,
     Reason,
     RunView,
     ScoreRow,
@@ -36,9 +36,12 @@ WRONG = (("Today is 3 May 2021. A week has ", False), ("one", True), (" days: 3 
 
 def chain(parts: tuple[tuple[str, bool], ...], answer: str, origin: str, ratio: float | None = 0.18) -> ChainView:
     """A chain of pieces, with a conclusion behind them."""
-    pieces = tuple(Piece(text=text, key=key) for text, key in parts)
-    end = Piece(text=f" May. So the answer is ({answer}).", key=False)
-    return ChainView(pieces=(*pieces, end), answer=answer, origin=origin, key_ratio=ratio)
+    text, spans = "", []
+    for part, key in parts:
+        spans += [(len(text), len(text) + len(part))] if key else []
+        text += part
+    pieces = cut(f"{text} May. So the answer is ({answer}).", spans)
+    return ChainView(pieces=pieces, answer=answer, origin=origin, key_ratio=ratio)
 
 
 def pair(number: int, **changes: Any) -> PairView:

@@ -359,6 +359,20 @@ def test_marks_are_told_without_colour(show: Show) -> None:
     assert tokens == ["solid", "dashed"]
 
 
+def test_each_step_has_a_line_and_copies_hold_the_text_as_it_is(show: Show) -> None:
+    parts = (("One is. Two ", False), ("is", True), (".\nThree is.", False))
+    page = dataclasses.replace(
+        full_page(), pairs=(support_pages.pair(0, right=support_pages.chain(parts, "A", "given")),)
+    )
+    text = show(page).page.locator("#pairs .chain.right .text")
+    assert text.evaluate("one => (getSelection().selectAllChildren(one), String(getSelection()))") == (
+        "One is. Two is.\nThree is. May. So the answer is (A)."
+    )
+    assert text.text_content() == "One is. Two is.\nThree is. May. So the answer is (A)."
+    lines = "one => one.getBoundingClientRect().height / parseFloat(getComputedStyle(one).lineHeight)"
+    assert round(text.evaluate(lines)) == 5
+
+
 def test_without_javascript_the_first_pairs_are_readable(show: Show) -> None:
     shown = show(java_script_enabled=False)
     cards = shown.page.locator("#pairs .card")

@@ -209,7 +209,7 @@ def test_data_hold_every_pair_and_outcome(whole: Element) -> None:
     assert [one["question"] for one in outcomes] == [one.question for one in page.outcomes]
     right = page.pairs[3].right
     assert right is not None
-    assert pairs[3]["right"]["pieces"] == [[piece.text, int(piece.key)] for piece in right.pieces]
+    assert pairs[3]["right"]["pieces"] == [[piece.text, piece.key + 2 * piece.begins] for piece in right.pieces]
     assert pairs[3]["ratio"] == right.key_ratio == 0.075
     assert (pairs[3]["right"]["share"], pairs[3]["alike"]) == ("7.5 %", "92.5 %")
 
@@ -323,7 +323,7 @@ def test_any_text_stays_text(text: str) -> None:
     (pairs,) = page.all("section", id="pairs")
     assert next(pairs.all("p", class_="question")).text == seen
     assert next(pairs.all("h3")).text == seen
-    assert [one.shown for one in pairs.all("p", class_="text")] == ([seen * 5, seen * 5] if text else ["", ""])
+    assert [one.shown for one in pairs.all("p", class_="text")] == ([seen * 7, seen * 7] if text else ["", ""])
     (outcomes,) = page.all("section", id="outcomes")
     assert [one.text for one in outcomes.all("p", class_="text")] == [seen, seen]
     (row,) = data(page, "pairs-data")

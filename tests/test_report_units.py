@@ -3,6 +3,7 @@
 import statistics
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from editctl.report.facts.names import run_names, unique
 from editctl.report.facts.pairs import Sample, cut, pair_view
 from editctl.report.facts.scores import compared
 from editctl.report.page.model import PairView
+from editctl.steps import step_spans
 
 VALUES = some.lists(some.integers(0, 10_000).map(lambda value: value / 10_000), min_size=1, max_size=40)
 ROWS = some.lists(some.sampled_from("abcd"), max_size=60)
@@ -135,13 +137,36 @@ def test_a_sample_says_what_it_left_out() -> None:
     assert sample_of(["a"] * 5, 0).note("--pairs") == "none of the 5 pairs is shown (--pairs 0)"
 
 
-@given(some.text(max_size=30), some.lists(some.integers(0, 30), max_size=8))
+@given(
+    some.one_of(some.text(max_size=30), some.text(alphabet="aB. \n", max_size=30)),
+    some.lists(some.integers(0, 30), max_size=8),
+)
 def test_pieces_are_the_whole_text(text: str, ends: list[int]) -> None:
     places = sorted({end for end in ends if end <= len(text)})
     spans = list(zip(places[::2], places[1::2], strict=False))
     found = cut(text, spans)
     assert "".join(piece.text for piece in found) == text
-    assert [piece.text for piece in found if piece.key] == [text[start:end] for start, end in spans]
+    assert all(piece.text for piece in found)
+    key = [piece.key for piece in found for _ in piece.text]
+    assert {at for at, inside in enumerate(key) if inside} == {at for span in spans for at in range(*span)}
+    between = [text[end:start] for (_, end), (start, _) in pairwise(step_spans(text))]
+    assert sum(piece.begins for piece in found) == sum("\n" not in gap for gap in between)
+
+
+@pytest.mark.parametrize(
+    ("text", "spans", "parts"),
+    [
+        ("One. Two.\nThree.", [(5, 8)], [("One. ", 0, 0), ("Two", 1, 1), (".\nThree.", 0, 0)]),
+        ("One. Two.", [(4, 8)], [("One.", 0, 0), (" Two", 1, 1), (".", 0, 0)]),
+        ("One. Two.", [(0, 9)], [("One. ", 1, 0), ("Two.", 1, 1)]),
+        ("One. Two. Three.", [], [("One. ", 0, 0), ("Two. ", 0, 1), ("Three.", 0, 1)]),
+        ("One.", [(0, 4)], [("One.", 1, 0)]),
+    ],
+)
+def test_pieces_say_where_steps_begin_in_a_line(
+    text: str, spans: list[tuple[int, int]], parts: list[tuple[str, int, int]]
+) -> None:
+    assert [(piece.text, piece.key, piece.begins) for piece in cut(text, spans)] == parts
 
 
 @pytest.mark.parametrize(("unit", "keys"), [("word", ["bc de"]), ("token", ["bc", "de"])])

@@ -4,10 +4,12 @@ import hashlib
 import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from editctl.pieces import joined_over_spaces, pieces
 from editctl.records import Alignment, Chain, Edits, Reject, Span
 from editctl.report.page.model import ChainView, PairView, Piece
+from editctl.steps import step_spans
 
 Group = tuple[str, str, str]
 """Task, mistake pattern and outcome."""
@@ -172,5 +174,19 @@ def _chain(chain: Chain | None, edits: Edits | None, side: int) -> ChainView | N
 
 
 def cut(text: str, spans: Sequence[Span]) -> tuple[Piece, ...]:
-    """A text cut at its key steps; put together it is the whole text."""
-    return tuple(Piece(text=part, key=key) for part, key in pieces(text, spans))
+    """A text cut at its key steps and where steps begin in a line; put together it is the whole text."""
+    begins = _begins_in_lines(text)
+    found, place = [], 0
+    for part, key in pieces(text, spans):
+        inside = [at for at in begins if place <= at < place + len(part)]
+        if inside and key and not text[place : inside[0]].strip():
+            inside[0] = place  # a token holds the space before it: it stays whole
+        borders = sorted({place, *inside, place + len(part)})
+        found += [Piece(text=text[start:end], key=key, begins=start in inside) for start, end in pairwise(borders)]
+        place += len(part)
+    return tuple(found)
+
+
+def _begins_in_lines(text: str) -> list[int]:
+    """Where steps begin in the middle of a line."""
+    return [start for (_, before), (start, _) in pairwise(step_spans(text)) if "\n" not in text[before:start]]

@@ -69,7 +69,7 @@ def _outcome(outcome: Outcome, link: str) -> dict[str, Any]:
 def _chain(chain: ChainView | None) -> dict[str, Any] | None:
     if chain is None:
         return None
-    pieces = [[piece.text, int(piece.key)] for piece in chain.pieces if piece.text]
+    pieces = [[piece.text, piece.key + 2 * piece.begins] for piece in chain.pieces if piece.text]
     return {"pieces": pieces, "answer": chain.answer, "origin": chain.origin, "share": _share(chain.key_ratio)}
 
 

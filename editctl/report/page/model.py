@@ -68,6 +68,8 @@ class Piece:
     text: str
     key: bool
     """Whether it is a key step."""
+    begins: bool = False
+    """Whether a step of reasoning begins with it in the middle of a line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

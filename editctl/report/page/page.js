@@ -44,8 +44,10 @@
       known(found.share) ? `${found.share} key` : null,
     ]));
     const text = make("p", { class: "text", dir: "auto" });
-    for (const [piece, key] of found.pieces)
-      text.append(key ? make("mark", null, piece) : piece);
+    for (const [piece, kind] of found.pieces) {
+      if (kind > 1) text.append(make("span", { class: "step" }));
+      text.append(kind % 2 ? make("mark", null, piece) : piece);
+    }
     box.append(text);
     return box;
   }
