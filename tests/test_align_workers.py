@@ -98,6 +98,16 @@ def test_an_id_of_another_group_is_refused_with_its_line(tmp_path: Path) -> None
     assert "'q1' stands twice" in two.stderr
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_that_pairs_were_aligned_again_is_said(tmp_path: Path, workers: str) -> None:
+    made = run(tmp_path, rows(), "-o", "steps.jsonl", "--unit", "step", "--workers", workers)
+    assert "aligned again" not in made.stderr
+    again = run(tmp_path, (tmp_path / "steps.jsonl").read_text(), "--match", "steps", "--workers", workers)
+    assert again.returncode == 0, again.stderr
+    assert "dual.jsonl holds alignments: its pairs were aligned again, by word, steps matched first" in again.stderr
+    assert {json.loads(line)["edits"]["unit"] for line in again.stdout.splitlines()} == {"word"}
+
+
 def test_a_limit_counts_rows_whoever_aligns_them(tmp_path: Path) -> None:
     text = "\n\n".join(lines(rows()).splitlines())
     found = run(tmp_path, text, "--workers", "2", "--limit", str(TOGETHER + 2))

@@ -25,6 +25,8 @@ class Done:
     ids: tuple[tuple[int, str], ...] = ()
     """Line number and id of each row, where they are not claimed yet."""
     figures: Figures
+    again: bool = False
+    """Whether rows had been aligned before, as far as the process that did these has seen."""
 
 
 def gathered(groups: Iterable[Sequence[Line]], limit: int | None = None) -> Iterator[Sequence[Line]]:
@@ -58,7 +60,7 @@ class LineAligner:
 
     def rows(self, lines: Sequence[Line]) -> Done:
         """As `records`, as rows."""
-        return _done(self.records(lines))
+        return replace(_done(self.records(lines)), again=self.reader.has_seen_alignments)
 
     def apart(self, lines: Sequence[Line]) -> Done | None:
         """As `rows`, where other processes work on other lines: who brings them together claims the ids.
@@ -73,7 +75,8 @@ class LineAligner:
         if self.reader.has_made_ids:
             return None
         ids = tuple((number, dual.question.id) for (number, _), dual in zip(lines, duals, strict=True))
-        return replace(_done(align_together(duals, self.aligner)), ids=ids)
+        done = _done(align_together(duals, self.aligner))
+        return replace(done, ids=ids, again=self.reader.has_seen_alignments)
 
     def claim(self, done: Done) -> None:
         """Take the ids of what was done apart. Raises InputError where an earlier line has one of them."""

@@ -19,6 +19,8 @@ class PairReader:
     def __init__(self, mapping: tuple[str, ...] = ()) -> None:
         self._names = QuestionReader(mapping) if mapping else None
         self._questions = QuestionReader(need_answer=False)
+        self.has_seen_alignments = False
+        """Whether a row held an alignment, which is dropped: it is aligned again."""
 
     def convert(self, row: Row) -> DualChain:
         """Raises FieldError where the row is no pair, or its id was given before."""
@@ -48,9 +50,9 @@ class PairReader:
             return isinstance(row.get(right), str) or isinstance(row.get(wrong), str)
         return any(name in row for name in theirs)
 
-    @staticmethod
-    def _own(row: Row) -> DualChain:
+    def _own(self, row: Row) -> DualChain:
         if "edits" in row and (stage_of(row) or "").startswith("alignments"):
+            self.has_seen_alignments = True
             row = {key: value for key, value in row.items() if key != "edits"}  # aligned again, in other units
         refuse_other_stage(row, "dual chains")
         dual = dual_from_row(row)

@@ -117,13 +117,17 @@ def _rows(session: Session, talk: "Talk", values: dict[str, Any], what: tuple["I
         match=match,
     )
     target = session.open_output(values["output"])
-    figures = Figures()
+    figures, again = Figures(), False
     with Bar(talk, "align") as bar:
         for done in done_in_order(gathered(source.line_groups(), values["limit"]), own, setup, values["workers"]):
             target.write_bytes(done.data)
             target.rows += done.rows
             figures.merge(done.figures)
+            again = again or done.again
             bar.advance(done.rows)
+    if again:
+        told = f"by {unit}" + (", steps matched first" if match == "steps" else "")
+        talk.say(f"{own.name} holds alignments: its pairs were aligned again, {told}")
     _refuse_empty(figures, own.name, values["limit"])
     return figures
 

@@ -14,6 +14,8 @@ from typing import IO, Any
 
 from editctl.errors import Terminated
 
+_PATIENCE = 1.0
+"""Seconds of one wait."""
 LESS = "FRX"
 """What less is told where $LESS says nothing: short texts just print, colours are colours, the screen stays."""
 
@@ -52,6 +54,14 @@ def _command() -> list[str] | None:
         return None
     # A LESS variable of the user's may lack R, without which less shows colours as escape codes.
     return [*words, "-R"] if Path(words[0]).name == "less" else words
+
+
+def _wait_for(process: "subprocess.Popen[str]") -> None:
+    """Wait until it ends, in many waits: a signal just before one is only seen behind it."""
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_PATIENCE)
+            return
 
 
 class _Pipe(io.TextIOBase):
@@ -101,7 +111,7 @@ class _Pipe(io.TextIOBase):
         try:
             with contextlib.suppress(BrokenPipeError):
                 self._pager.stdin.close()
-            self._pager.wait()
+            _wait_for(self._pager)
         except Terminated:
             self.stop()
             raise
