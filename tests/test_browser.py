@@ -200,6 +200,7 @@ def test_an_id_of_any_characters_has_a_link(show: Show) -> None:
     shown.found("pairs", "1 of 79 pairs found")
     shown.page.locator("#pairs h3 a").click()
     shown.wait_for("() => document.querySelector('.linked')")
+    shown.page.wait_for_timeout(600)  # the search field was left, which must not draw the cards anew
     assert shown.script("() => document.querySelector('.linked h3').innerText") == odd
 
 

@@ -262,5 +262,7 @@ def test_what_is_tested_is_settled_beforehand(modules: Any) -> None:
     pairs = methods.comparisons(tuple(methods.METHODS))
     assert {one for one, other in pairs if other == "std-cot"} == {*methods.METHODS} - {"std-cot"}
     assert [other for one, other in pairs if one == "edit" and other != "std-cot"] == list(methods.CONTROLS)
+    assert pairs[-len(methods.LATER) :] == list(methods.LATER)
     assert len(set(pairs)) == len(pairs)
     assert methods.comparisons(("edit",)) == []
+    assert methods.comparisons(("edit", "std-cot"))[-1] == ("edit", "std-cot")

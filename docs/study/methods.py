@@ -41,17 +41,24 @@ METHODS: Mapping[str, Method] = {
     "edit-numbers": _second("all numbers in place of the key words", "control=numbers"),
     "edit-conclusion": _second("the conclusion in place of the key words", "control=conclusion"),
     "edit-all": _second("all words in place of the key ones", "control=all"),
+    "edit-first": _second("edit, key words of the first step that changes only", "first-step=true"),
     "edit-fast": _second("edit, second stage at ten times the rate", rates=FAST_RATES),
 }
 BASELINE = "std-cot"
 CONTROLS = ("edit-random", "edit-numbers", "edit-conclusion", "edit-all", "edit-imitate")
 """What edit itself is tested against."""
+LATER = (("edit-first", "edit"),)
+"""Asked for when the other rows were known."""
 
 
 def comparisons(methods: tuple[str, ...]) -> list[tuple[str, str]]:
-    """The pairs that are tested, of methods that were run: each one against std-cot, and edit against its controls."""
+    """The pairs that are tested, of methods that were run.
+
+    Each one against std-cot, edit against its controls, and what was asked for later.
+    """
     pairs = [(name, BASELINE) for name in methods if name != BASELINE and BASELINE in methods]
-    return pairs + [("edit", name) for name in CONTROLS if name in methods and "edit" in methods]
+    pairs += [("edit", name) for name in CONTROLS if name in methods and "edit" in methods]
+    return pairs + [pair for pair in LATER if set(pair) <= set(methods)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -156,7 +156,9 @@
 
     listen() {
       let timer = 0;
-      const later = () => { clearTimeout(timer); timer = setTimeout(() => this.choose(), WAIT); };
+      // A field that is left says that it has changed, though all is shown already: drawn again, a link's card lost its mark.
+      const again = () => { if (this.wanted() !== this.shown) this.choose(); };
+      const later = () => { clearTimeout(timer); timer = setTimeout(again, WAIT); };
       const form = this.root.querySelector(".tools");
       form.addEventListener("input", later);
       form.addEventListener("change", later);
@@ -196,7 +198,14 @@
       return row.answered.some((one) => one.method === this.methods[Number(method)] && one.verdict === name);
     }
 
+    // All that the form asks for, as one text.
+    wanted() {
+      const fields = [this.search, ...this.filters, this.verdicts, this.least, this.order];
+      return JSON.stringify(fields.map((field) => field && field.value));
+    }
+
     choose() {
+      this.shown = this.wanted();
       const words = fold(this.search.value).split(/\s+/).filter(Boolean);
       this.chosen = this.rows.filter((row, place) => this.keeps(row, place, words));
       if (this.order && this.order.value) this.sort(...this.order.value.split(":"));
