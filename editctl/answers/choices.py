@@ -14,7 +14,8 @@ Options = tuple[tuple[str, str], ...]
 
 _HEADING = re.compile(r"(?:^|[\s.])(?:Answer )?(?:Options|Choices)[ \t]*:", re.IGNORECASE)
 _HEADING_WORDS = "options", "choices"
-"""Found many times as fast."""
+_HEADING_END = re.compile(r"(?:options|choices)[ \t]*:")
+"""In small letters, behind white space, a full stop or nothing: the same headings, found many times as fast."""
 _LABELLED = re.compile(r"\s*\(?([A-Z]|[0-9]{1,2})[).:]\s*(?=\S)(.*)")
 _BARE_LABEL = re.compile(r"\s*([A-Z])[?]?\s+(?=\S)(.*)")
 _INLINE = re.compile(r"(?:^|\s)\(([A-Z]|[0-9])\)\s*")
@@ -71,15 +72,21 @@ def options_of(choices: tuple[str, ...] | None, question_text: str) -> Options:
 
 def _behind_heading(question_text: str) -> str | None:
     """What stands behind the last heading of options; None where there is none."""
-    begin = 0
-    if question_text.isascii():  # else letters beyond ASCII may count as one of a heading's
-        lowered = question_text.lower()
-        places = [place for word in _HEADING_WORDS if (place := lowered.find(word)) >= 0]
-        if not places:
-            return None
-        begin = max(0, min(places) - len("\nAnswer "))
-    headings = list(_HEADING.finditer(question_text, begin))
-    return question_text[headings[-1].end() :] if headings else None
+    if question_text.isascii():
+        end = _last_heading_end(question_text.lower())
+    else:  # letters beyond ASCII may count as one of a heading's
+        end = max((heading.end() for heading in _HEADING.finditer(question_text)), default=None)
+    return None if end is None else question_text[end:]
+
+
+def _last_heading_end(lowered: str) -> int | None:
+    places = [place for word in _HEADING_WORDS if (place := lowered.find(word)) >= 0]
+    end = None
+    for found in _HEADING_END.finditer(lowered, min(places)) if places else ():
+        before = lowered[found.start() - 1 : found.start()]  # nothing at the very beginning
+        if not before or before == "." or before.isspace():
+            end = found.end()
+    return end
 
 
 def lettered(choices: tuple[str, ...]) -> Options:
@@ -191,11 +198,14 @@ def _listed(block: str) -> Options:
     if len(lines) == 1:
         parts = _INLINE.split(lines[0])
         return tuple((parts[at], parts[at + 1].strip()) for at in range(1, len(parts) - 1, 2))
-    labels = [(at, found[1]) for at, line in enumerate(lines) if (found := _LABELLED.match(line))]
-    regular = all(label == _label(at) for at, label in labels)
+    labelled = [_LABELLED.match(line) for line in lines]
+    regular = all(found[1] == _label(at) for at, found in enumerate(labelled) if found)
     # Some sources lost the mark after a label, or the label itself: there the line's place gives it.
-    if regular and (labels or _all_bare(lines)):
-        return tuple((_label(at), _bare_text(line, _label(at))) for at, line in enumerate(lines))
+    if regular and (any(labelled) or _all_bare(lines)):
+        return tuple(
+            (_label(at), found[2].strip() if found else _bare_text(line, _label(at)))
+            for at, (line, found) in enumerate(zip(lines, labelled, strict=True))
+        )
     return _by_label(lines)
 
 
@@ -205,11 +215,8 @@ def _all_bare(lines: list[str]) -> bool:
 
 
 def _bare_text(line: str, label: str) -> str:
-    for pattern in (_LABELLED, _BARE_LABEL):
-        found = pattern.match(line)
-        if found and found[1] == label:
-            return found[2].strip()
-    return line.strip()
+    found = _BARE_LABEL.match(line)
+    return found[2].strip() if found and found[1] == label else line.strip()
 
 
 def _by_label(lines: list[str]) -> Options:
