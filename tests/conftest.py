@@ -48,6 +48,22 @@ def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     return folder
 
 
+@pytest.fixture(scope="session")
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Questions, dual chains, rejects and alignments in a folder; not to be changed."""
+    from tests.support_report import make_data
+
+    return make_data(tmp_path_factory.mktemp("experiment"))
+
+
+@pytest.fixture
+def work(experiment: Path, tmp_path: Path) -> Path:
+    """A copy of them to change."""
+    from tests.support_report import copied
+
+    return copied(experiment, tmp_path / "work")
+
+
 @pytest.fixture
 def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Cli]:
     """Call the command line in this process, from a folder of the test's own."""

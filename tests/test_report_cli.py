@@ -11,21 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.support_cli import command, lines, read, shell, snapshot
-from tests.support_report import call, copied, make_data
+from tests.support_report import call
 
 HOSTILE = "<script>alert(1)</script> \x1b[31m </textarea> \u202e & \" ' {{ 7 * 7 }} $& `${x}`"
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data of an experiment."""
-    return make_data(tmp_path_factory.mktemp("report"))
-
-
-@pytest.fixture
-def work(made: Path, tmp_path: Path) -> Path:
-    """A copy of it to change."""
-    return copied(made, tmp_path / "work")
 
 
 def test_a_page_is_written_with_its_manifest_and_what_is_in_it_is_said(work: Path) -> None:

@@ -12,21 +12,9 @@ from editctl.report.facts.losses import card
 from editctl.report.facts.sources import Run
 from editctl.rows import reject_from_row
 from tests.support_cli import lines, read
-from tests.support_report import call, copied, make_data, page_of, run_file
+from tests.support_report import call, page_of, run_file
 
 BROKEN = {"cut short": '{"base_model_name_', "a list": "[]", "without a base": "{}", "no text": "\xff"}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data of an experiment."""
-    return make_data(tmp_path_factory.mktemp("report"))
-
-
-@pytest.fixture
-def work(made: Path, tmp_path: Path) -> Path:
-    """A copy of it to change."""
-    return copied(made, tmp_path / "work")
 
 
 @pytest.mark.parametrize("name", ["aligned", "dual.rejects"])
@@ -142,6 +130,7 @@ def test_a_run_of_no_calendar_gives_a_page(work: Path) -> None:
     told["lineage"] |= {"started": "2026-01-02T03:04:05Z", "seconds": 1e30}
     run_file(work, "run", **told)
     call(work, "report", "run", "-q", "-o", "report.html")
+    assert (work / "report.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
 
 
 def test_secrets_among_the_options_of_a_run_are_not_on_its_card() -> None:

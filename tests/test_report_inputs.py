@@ -11,19 +11,7 @@ import zstandard
 
 from editctl.errors import InputError, UsageError
 from tests.support_cli import aligned_rows, lines, prediction_rows, questions, read, reject_rows
-from tests.support_report import call, check_sums, copied, inside, lost, make_data, page_of, run_file, steps
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data of an experiment."""
-    return make_data(tmp_path_factory.mktemp("inputs"))
-
-
-@pytest.fixture
-def work(made: Path, tmp_path: Path) -> Path:
-    """A copy of it to change."""
-    return copied(made, tmp_path / "work")
+from tests.support_report import call, check_sums, inside, lost, page_of, run_file, steps
 
 
 def trained_on(folder: Path, name: str = "aligned.jsonl", **options: Any) -> dict[str, Any]:
